@@ -1,0 +1,271 @@
+/**
+ * The readiness set of Linux: everything lives in one epoll set.
+ *
+ * The descriptors, an eventfd for wake-ups and a timerfd for the nearest timer are members of one set, and the worker calls `poll()` on the
+ * set's own descriptor. Why that is worth it:
+ *
+ * - a thread may change an epoll set while another one sleeps on it (epoll(7)), so neither a change of interest nor an earlier timer needs
+ *   a wake-up;
+ * - the sleeping worker holds a reference to the set only, so closing a member takes effect at once;
+ * - the cost of a wake-up grows with what is ready, not with what is registered;
+ * - every event carries 64 bits of ours: the number and a serial, so an event of an earlier registration is told from one of the present.
+ *
+ * @module
+ */
+
+import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
+import { check, ERRNO } from "./errno.ts";
+import { errno, libc, linux, type LinuxLibc } from "./libc.ts";
+import {
+  INTERNAL,
+  LONGEST_WAIT,
+  type ReadinessSet,
+  type Registration,
+} from "./readiness_set.ts";
+
+const { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET } = LINUX_ONLY;
+
+/** How many events one `epoll_wait` fetches. The kernel serves the rest first the next time, so nobody starves. */
+const BATCH = 1024;
+
+// struct epoll_event is packed on x86-64 (linux/eventpoll.h): a word of events and 64 bits of data. Elsewhere, padding stands between them.
+const STRIDE = Deno.build.arch === "x86_64" ? 3 : 4;
+const OFFSET = STRIDE - 2;
+
+const ONE = new BigUint64Array([1n]);
+
+/** See the module's documentation. */
+export class EpollSet implements ReadinessSet {
+  readonly backend = "epoll";
+  readonly stride: number = STRIDE;
+  readonly offset: number = OFFSET;
+  readonly count = 1;
+  readonly borrows = false;
+  readonly table: Int32Array;
+  results: Int32Array = new Int32Array(BATCH * STRIDE);
+  stale = false;
+
+  readonly #libc: LinuxLibc = linux();
+  readonly #set: number;
+  readonly #wake: number;
+  readonly #timer: number;
+  readonly #event = new Int32Array(STRIDE);
+  /** struct itimerspec as pairs of words: two intervals, then seconds and nanoseconds of the delay. */
+  readonly #delay = new Int32Array(8);
+  /** The deadline that the timer is set to, on the reactor's clock; Infinity for none. */
+  #programmed = Infinity;
+  #wakePending = false;
+  /**
+   * What epoll refuses with EPERM, because it cannot wait for it: regular files, directories, /dev/null. `poll()` calls these
+   * ready at all times, and so does this set.
+   */
+  readonly #alwaysReady = new Map<number, Registration>();
+
+  /** Makes an empty set: three descriptors. */
+  constructor() {
+    const { epoll_create1, eventfd, timerfd_create } = this.#libc;
+    const { CLOEXEC, NONBLOCK } = LINUX_ONLY;
+    const action = "Cannot make an epoll set";
+    this.#set = check(epoll_create1(CLOEXEC), action);
+    this.#wake = this.#timer = -1;
+    try {
+      this.#wake = check(eventfd(0, CLOEXEC | NONBLOCK), action);
+      this.#timer = check(
+        timerfd_create(POSIX.CLOCK_MONOTONIC, CLOEXEC | NONBLOCK),
+        action,
+      );
+      check(this.#addInternals(this.#set), action);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.table = new Int32Array(new SharedArrayBuffer(8));
+    this.table[0] = this.#set;
+    this.table[1] = POLL.IN;
+  }
+
+  get pollable(): number {
+    return this.#set;
+  }
+
+  add(fd: number, serial: number, mask: number): number {
+    if (this.#control(EPOLL_CTL_ADD, fd, serial, mask) === 0) return 0;
+    const reason = this.#reason(EPOLL_CTL_ADD, fd, serial, mask);
+    switch (reason) {
+      case ERRNO.EPERM:
+        this.#serveAlways({ fd, serial, mask });
+        return 0;
+      case ERRNO.EEXIST:
+        // An orphan: the same file under the same number, registered before that was closed and came back.
+        return this.change(fd, serial, mask);
+      default:
+        return reason;
+    }
+  }
+
+  change(fd: number, serial: number, mask: number): number {
+    if (this.#alwaysReady.has(fd)) {
+      this.#serveAlways({ fd, serial, mask });
+      return 0;
+    }
+    if (this.#control(EPOLL_CTL_MOD, fd, serial, mask) === 0) return 0;
+    return this.#reason(EPOLL_CTL_MOD, fd, serial, mask);
+  }
+
+  remove(fd: number, serial: number): void {
+    // A failure means that the number is closed, perhaps in use for another file: the kernel has removed it already.
+    if (!this.#alwaysReady.delete(fd)) {
+      this.#control(EPOLL_CTL_DEL, fd, serial, 0);
+    }
+  }
+
+  holds(fd: number, serial: number, mask: number): boolean {
+    if (this.#alwaysReady.has(fd)) {
+      return libc().fcntl(fd, POSIX.F_GETFD, 0) >= 0;
+    }
+    // The set's members are keyed by open file and number together (fs/eventpoll.c), so this finds exactly the one that was added.
+    return this.#control(EPOLL_CTL_MOD, fd, serial, mask) === 0;
+  }
+
+  drain(timeout: number): number {
+    const wait = this.#wantedFiles > 0 ? 0 : timeout;
+    let count = this.#libc.epoll_wait(this.#set, this.results, BATCH, wait);
+    if (count < 0) count = 0;
+    for (let i = 0, at = OFFSET; i < count; i++, at += STRIDE) {
+      if (this.results[at + 1] === INTERNAL) this.#settle(this.results[at]!);
+    }
+    return this.#wantedFiles > 0 ? this.#appendAlwaysReady(count) : count;
+  }
+
+  prepare(ms: number, deadline: number): number {
+    this.stale = false;
+    if (ms === 0 || this.#wantedFiles > 0) return 0;
+    const due = ms < 0 ? Infinity : deadline;
+    if (due !== this.#programmed) this.#program(ms, due);
+    return -1;
+  }
+
+  sooner(ms: number, deadline: number): boolean {
+    // A timer that was cancelled leaves the earlier setting behind: one idle wake-up is cheaper than a system call for every cancellation.
+    if (deadline < this.#programmed) this.#program(ms, deadline);
+    return true;
+  }
+
+  wake(): void {
+    if (this.#wakePending) return;
+    this.#wakePending = true;
+    // Nobody reads the eventfd. Registered as edge-triggered, each write is an event of its own, and its counter lasts for 2^64 writes.
+    libc().write(this.#wake, ONE, 8);
+  }
+
+  rebuild(live: Iterable<Registration>): Registration[] {
+    const action = "Cannot rebuild the epoll set";
+    const fresh = check(this.#libc.epoll_create1(LINUX_ONLY.CLOEXEC), action);
+    // The new set takes the old one's number, which others may know as `pollable`.
+    check(this.#libc.dup3(fresh, this.#set, LINUX_ONLY.CLOEXEC), action);
+    libc().close(fresh);
+    check(this.#addInternals(this.#set), action);
+    const lost: Registration[] = [];
+    for (const registration of live) {
+      const { fd, serial, mask } = registration;
+      if (this.#alwaysReady.has(fd)) continue;
+      if (this.add(fd, serial, mask) !== 0) lost.push(registration);
+    }
+    this.#wakePending = false;
+    return lost;
+  }
+
+  close(): void {
+    for (const fd of [this.#timer, this.#wake, this.#set]) {
+      if (fd >= 0) libc().close(fd);
+    }
+  }
+
+  #control(
+    operation: number,
+    fd: number,
+    serial: number,
+    mask: number,
+  ): number {
+    const event = this.#event;
+    // A hang-up is reported whatever is asked for. Where nothing is, the edge trigger makes that once instead of without end.
+    event[0] = mask === 0 ? EPOLLET : mask;
+    event[OFFSET] = fd;
+    event[OFFSET + 1] = serial;
+    return this.#libc.epoll_ctl(this.#set, operation, fd, event);
+  }
+
+  /** Why a call failed. It is repeated until errno says the same twice, because errno alone is not always to be trusted (see `errno`). */
+  #reason(operation: number, fd: number, serial: number, mask: number): number {
+    for (let before = errno();;) {
+      if (this.#control(operation, fd, serial, mask) === 0) return 0;
+      const now = errno();
+      if (now === before) return now;
+      before = now;
+    }
+  }
+
+  /** Adds the wake-up and the timer, edge-triggered: that an event was fetched is enough, neither has to be read. */
+  #addInternals(set: number): number {
+    const event = this.#event;
+    let result = 0;
+    for (const fd of [this.#wake, this.#timer]) {
+      event[0] = POLL.IN | EPOLLET;
+      event[OFFSET] = fd;
+      event[OFFSET + 1] = INTERNAL;
+      result ||= this.#libc.epoll_ctl(set, EPOLL_CTL_ADD, fd, event);
+    }
+    return result;
+  }
+
+  #settle(fd: number): void {
+    if (fd === this.#wake) this.#wakePending = false;
+    else this.#programmed = Infinity;
+  }
+
+  #serveAlways(registration: Registration): void {
+    this.#alwaysReady.set(registration.fd, registration);
+    this.stale = true;
+    const room = (BATCH + this.#alwaysReady.size) * STRIDE;
+    if (room > this.results.length) this.results = new Int32Array(2 * room);
+  }
+
+  get #wantedFiles(): number {
+    if (this.#alwaysReady.size === 0) return 0; // The common case, without an iterator.
+    let wanted = 0;
+    for (const { mask } of this.#alwaysReady.values()) {
+      if (mask !== 0) wanted++;
+    }
+    return wanted;
+  }
+
+  #appendAlwaysReady(count: number): number {
+    let at = count * STRIDE;
+    for (const { fd, serial, mask } of this.#alwaysReady.values()) {
+      if (mask === 0) continue;
+      this.results[at] = mask & (POLL.IN | POLL.OUT);
+      this.results[at + OFFSET] = fd;
+      this.results[at + OFFSET + 1] = serial;
+      at += STRIDE;
+    }
+    return at / STRIDE;
+  }
+
+  #program(ms: number, deadline: number): void {
+    const delay = this.#delay;
+    if (ms < 0) {
+      delay[4] = delay[6] = 0; // Zero disarms it.
+    } else {
+      const whole = Math.min(ms, LONGEST_WAIT);
+      const seconds = Math.floor(whole / 1000);
+      delay[4] = seconds;
+      // Rounded up and never zero: a timer is not early, and an overdue one expires at once.
+      delay[6] = Math.min(
+        999_999_999,
+        Math.ceil((whole - seconds * 1000) * 1e6) + 1,
+      );
+    }
+    this.#libc.timerfd_settime(this.#timer, 0, delay, null);
+    this.#programmed = deadline;
+  }
+}

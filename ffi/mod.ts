@@ -1,0 +1,25 @@
+/**
+ * The C library, for people with descriptors of their own.
+ *
+ * ```ts
+ * import { check, libc, linux, LINUX_ONLY } from "@interleave/reactor/ffi";
+ * import { reactor } from "@interleave/reactor";
+ * import { assert } from "@std/assert";
+ *
+ * if (Deno.build.os === "linux") {
+ *   const event = check(linux().eventfd(1, LINUX_ONLY.CLOEXEC), "Cannot make an eventfd");
+ *   const { readable } = await reactor.readable(event);
+ *   assert(readable);
+ *   libc().close(event);
+ * }
+ * ```
+ *
+ * @module
+ */
+
+export { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
+export type { PosixConstants } from "./constants.ts";
+export { check, ERRNO, errnoName, systemError } from "./errno.ts";
+export type { SystemError } from "./errno.ts";
+export { errno, libc, linux } from "./libc.ts";
+export type { Libc, LinuxLibc } from "./libc.ts";
