@@ -1,0 +1,191 @@
+/**
+ * The checks that public functions make of their arguments, all with the same
+ * form of message: what failed, which argument, what it must be, what it was. A
+ * value of the wrong type is a TypeError, one out of range a RangeError.
+ */
+
+const MAX_FD = 2 ** 31 - 1;
+const SHOWN_LENGTH = 40;
+
+/**
+ * Requires a function.
+ *
+ * @throws {TypeError} When `value` is not a function.
+ */
+export function checkFunction(
+  value: unknown,
+  action: string,
+  name: string,
+): asserts value is (...args: unknown[]) => unknown {
+  if (typeof value !== "function") {
+    throw new TypeError(complaint(value, action, name, "a function"));
+  }
+}
+
+/**
+ * Requires a string.
+ *
+ * @throws {TypeError} When `value` is not a string.
+ */
+export function checkString(
+  value: unknown,
+  action: string,
+  name: string,
+): asserts value is string {
+  if (typeof value !== "string") {
+    throw new TypeError(complaint(value, action, name, "a string"));
+  }
+}
+
+/**
+ * Requires a finite number, of either sign.
+ *
+ * @throws {TypeError} When `value` is not a number.
+ * @throws {RangeError} When `value` is NaN or infinite.
+ */
+export function checkFinite(
+  value: unknown,
+  action: string,
+  name: string,
+): asserts value is number {
+  if (Number.isFinite(value)) return;
+  throw new (typeof value === "number" ? RangeError : TypeError)(
+    complaint(value, action, name, "a finite number"),
+  );
+}
+
+/**
+ * Requires a time to wait: a finite number of milliseconds, not negative,
+ * however large.
+ *
+ * @throws {TypeError} When `value` is not a number.
+ * @throws {RangeError} When `value` is NaN, infinite or negative.
+ */
+export function checkDelay(
+  value: unknown,
+  action: string,
+  name: string,
+): asserts value is number {
+  // Written so that the good case of a hot path is two comparisons, which NaN
+  // fails as well.
+  if (typeof value === "number" && value >= 0 && value < Infinity) return;
+  const Class = typeof value === "number" ? RangeError : TypeError;
+  throw new Class(
+    complaint(value, action, name, "a finite number of at least 0"),
+  );
+}
+
+/**
+ * Requires a descriptor, or an object that has one, and returns its number.
+ * Whether the number is open is for the kernel to say. What `fileno()` throws
+ * passes through.
+ *
+ * @throws {TypeError} When `value` is neither a number nor an object with a
+ * `fileno` function, or when that returns anything but a number.
+ * @throws {RangeError} When the number is not an integer from 0 to 2147483647.
+ */
+export function checkFd(value: unknown, action: string, name: string): number {
+  let fd = value;
+  if (typeof value !== "number") {
+    if (!hasFileno(value)) {
+      throw new TypeError(
+        complaint(
+          value,
+          action,
+          name,
+          'a number or an object with a "fileno" function',
+        ),
+      );
+    }
+    fd = value.fileno();
+    name = `${name}.fileno()`;
+  }
+  if (Number.isInteger(fd) && fd as number >= 0 && fd as number <= MAX_FD) {
+    return fd as number;
+  }
+  const Class = typeof fd === "number" ? RangeError : TypeError;
+  throw new Class(
+    complaint(fd, action, name, `an integer from 0 to ${MAX_FD}`),
+  );
+}
+
+function hasFileno(value: unknown): value is { fileno(): unknown } {
+  if (
+    value === null || (typeof value !== "object" && typeof value !== "function")
+  ) return false;
+  return typeof (value as { fileno?: unknown }).fileno === "function";
+}
+
+/**
+ * The message of a refused argument, for checks that are needed in one place
+ * only.
+ */
+export function complaint(
+  value: unknown,
+  action: string,
+  name: string,
+  required: string,
+): string {
+  return `Cannot ${action}: "${name}" must be ${required}, received ${
+    show(value)
+  }`;
+}
+
+/**
+ * Renders any value shortly and on one line, for messages. It calls nothing of
+ * the value's own, so that no getter and no `toString` runs, and it never
+ * throws.
+ */
+export function show(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return JSON.stringify(cut(value));
+    case "bigint":
+      return `${cut(value.toString())}n`;
+    case "number":
+      return Object.is(value, -0) ? "-0" : String(value);
+    case "symbol":
+      return cut(value.toString());
+    case "function":
+      return labelled("function", () => ownString(value, "name"));
+    case "object":
+      return value === null
+        ? "null"
+        : labelled("object", () => className(value));
+    default:
+      return String(value);
+  }
+}
+
+function cut(text: string): string {
+  return text.length > SHOWN_LENGTH
+    ? `${text.slice(0, SHOWN_LENGTH)}...`
+    : text;
+}
+
+/**
+ * A kind and, if there is one, a name. Even a look that calls no getter meets
+ * the traps of a proxy, which may throw.
+ */
+function labelled(kind: string, name: () => string | undefined): string {
+  try {
+    const found = name();
+    return found ? `${kind} ${cut(found)}` : kind;
+  } catch {
+    return kind;
+  }
+}
+
+function className(value: object): string | undefined {
+  const prototype = Object.getPrototypeOf(value);
+  const constructor = prototype &&
+    Object.getOwnPropertyDescriptor(prototype, "constructor")?.value;
+  return typeof constructor === "function"
+    ? ownString(constructor, "name")
+    : undefined;
+}
+
+function ownString(value: object, key: string): string | undefined {
+  const found = Object.getOwnPropertyDescriptor(value, key)?.value;
+  return typeof found === "string" ? found : undefined;
+}

@@ -1,0 +1,29 @@
+/**
+ * Callbacks may return promises. Nobody waits for most of those, but a
+ * rejection must not get lost.
+ */
+
+/**
+ * Tells whether `value` has a `then` function. A `then` that is a getter is
+ * run, and what it throws passes through.
+ */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (
+    value === null || (typeof value !== "object" && typeof value !== "function")
+  ) return false;
+  return typeof (value as { then?: unknown }).then === "function";
+}
+
+/**
+ * Hands a rejection of `result` to `report`. The promise it returns always
+ * resolves, once `result` has settled.
+ *
+ * Going through `Promise.resolve` holds a foreign thenable to the rules: it is
+ * asked later, and heard once.
+ */
+export function reportRejection(
+  result: PromiseLike<unknown>,
+  report: (error: unknown) => void,
+): Promise<unknown> {
+  return Promise.resolve(result).then(undefined, report);
+}
