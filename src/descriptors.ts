@@ -1,0 +1,717 @@
+/**
+ * Who watches which descriptor.
+ *
+ * Everything that watches one number, be it a reader, a writer, waits or watches, shares one {@linkcode Entry}, whose
+ * merged interest is what the readiness set knows. Three stamps keep events from those they were not meant for:
+ *
+ * - An entry's *serial* goes into the set with the number, and comes back with each event. An event with another serial
+ *   belongs to an earlier registration of the number, and reaches nobody.
+ * - A registration's *round* says when it was made. What a drain found before that is not delivered to it: not to a
+ *   reader that took another one's place on the same number in the middle of a dispatch.
+ * - An entry's *proof* says when its number was last known to be the file that was registered. Numbers are closed
+ *   behind the reactor's back, and used again: see `#isGenuine`.
+ *
+ * @module
+ */
+
+import { POLL } from "../ffi/constants.ts";
+import { systemError } from "../ffi/errno.ts";
+import { closeCount } from "../ffi/libc.ts";
+import {
+  INTERNAL,
+  type ReadinessSet,
+  type Registration,
+} from "../ffi/readiness_set.ts";
+import { checkFunction, complaint } from "./arguments.ts";
+import { captureStack } from "./capture_stack.ts";
+import { asError, ConnectionDone, ConnectionLost } from "./errors.ts";
+import { currentNumber, notOpen, numberOf } from "./fd.ts";
+import { isThenable, reportRejection } from "./thenable.ts";
+
+/** Something with a descriptor to read from. */
+export interface ReadDescriptor {
+  /** The descriptor. Looked at when it is added, and at each event: -1 or a throw then means that it is lost. */
+  fileno(): number;
+  /**
+   * The descriptor can be read, or its end is reached, or the other side hung up: a read will tell. Called again for as
+   * long as that is so.
+   *
+   * @returns An Error to end the descriptor with. `ConnectionDone` ends only the reading half if there is a
+   * `readConnectionLost`. Anything else means "go on"; a promise that rejects is reported. A throw ends it, too.
+   */
+  doRead(): unknown;
+  /** The reactor has dropped the descriptor, reading and writing. Called once. */
+  connectionLost(reason: Error): void;
+  /** The other side has ended its half. Its presence says that half-closed is understood. */
+  readConnectionLost?(reason: Error): void;
+  /** A name for messages and `inspect()`. */
+  label?: string;
+}
+
+/** Something with a descriptor to write to. */
+export interface WriteDescriptor {
+  /** The descriptor. Looked at when it is added, and at each event: -1 or a throw then means that it is lost. */
+  fileno(): number;
+  /**
+   * The descriptor can be written to, or an error is pending there: a write will tell. Called again for as long as that
+   * is so.
+   *
+   * @returns An Error to end the descriptor with. Anything else means "go on"; a promise that rejects is reported. A
+   * throw ends it, too.
+   */
+  doWrite(): unknown;
+  /** The reactor has dropped the descriptor, reading and writing. Called once. */
+  connectionLost(reason: Error): void;
+  /** A name for messages and `inspect()`. */
+  label?: string;
+}
+
+/** A wait or a watch: what the promise side registers. */
+export interface Observer {
+  /** The bits of `POLL` it asks for; 0 while it wants to hear nothing. */
+  mask: number;
+  /** The round in which it was registered, or last asked for something. */
+  round: number;
+  /** Whether it keeps the process alive. */
+  readonly refd: boolean;
+  /** For `inspect()`. */
+  readonly kind: "wait" | "watch";
+  /** For `inspect()`. */
+  readonly label: string | undefined;
+  /** For `inspect()`. */
+  readonly stack: string | undefined;
+  /** The descriptor is ready. It may change its mask, or leave. */
+  ready(fd: number, events: number): void;
+  /** It has been dropped from the descriptor. Called once. */
+  lost(reason: Error): void;
+}
+
+/** All that watches one number. */
+class Entry implements Registration {
+  readonly fd: number;
+  readonly serial: number;
+  /** What the set is asked for. */
+  mask: number;
+  reader: ReadDescriptor | undefined;
+  readerRound = 0;
+  readerStack: string | undefined;
+  writer: WriteDescriptor | undefined;
+  writerRound = 0;
+  writerStack: string | undefined;
+  /** Replaced, never changed: a dispatch goes on over the array that it holds. */
+  observers: readonly Observer[] = [];
+  proof = -1;
+
+  constructor(fd: number, serial: number, mask: number) {
+    this.fd = fd;
+    this.serial = serial;
+    this.mask = mask;
+  }
+
+  get wanted(): number {
+    let mask = 0;
+    if (this.reader !== undefined) mask |= POLL.IN;
+    if (this.writer !== undefined) mask |= POLL.OUT;
+    for (const observer of this.observers) mask |= observer.mask;
+    return mask;
+  }
+
+  get isEmpty(): boolean {
+    return this.reader === undefined && this.writer === undefined &&
+      this.observers.length === 0;
+  }
+}
+
+/** What the descriptors need of their reactor. */
+export interface DescriptorsOptions {
+  /** The set, made at the first use. Throws if there can be none. */
+  set: () => ReadinessSet;
+  /** The set was changed. */
+  changed: () => void;
+  /** What keeps the process alive has changed. */
+  refsChanged: () => void;
+  /** The parked worker has to let go of what is registered no longer. */
+  letGo: () => void;
+  /** Runs `f` in a later round. */
+  defer: (f: () => void) => void;
+  /** Gets what a callback throws. Does not throw. */
+  report: (error: unknown, where: string) => void;
+  /** Whether to remember where registrations are made. */
+  captureStacks: boolean;
+}
+
+/** One line of `inspect()`. */
+export interface DescriptorReport {
+  /** The number. */
+  readonly fd: number;
+  /** What the kernel is asked for. */
+  readonly interest: readonly ("readable" | "writable" | "priority")[];
+  /** Who asks. */
+  readonly watchers: readonly WatcherReport[];
+}
+
+/** Who watches a descriptor. */
+export interface WatcherReport {
+  /** What was registered. */
+  readonly kind: "reader" | "writer" | "wait" | "watch";
+  /** Its label, if it has one. */
+  readonly label: string | undefined;
+  /** Where it was registered, with `captureStacks`. */
+  readonly stack: string | undefined;
+}
+
+/** What concerns a reader: reading tells whether there is data, an end or an error. */
+const READABLE = POLL.IN | POLL.HUP | POLL.ERR;
+/** What concerns a writer. If the other side has hung up, the write says so (EPIPE). */
+const WRITABLE = POLL.OUT | POLL.HUP | POLL.ERR;
+
+/** Those with registrations: what a descriptor leaves before it is closed. */
+const inUse = new Set<Descriptors>();
+
+/**
+ * Removes every registration of a number from every reactor, for its owner to
+ * close it then. Readers and writers get `connectionLost(ConnectionLost)`, waits
+ * and watches `Deno.errors.BadResource`. Afterwards no worker holds a reference
+ * to it, so closing it takes effect at once.
+ */
+export function leaveReactors(fd: number): void {
+  for (const descriptors of [...inUse]) descriptors.leave(fd);
+}
+
+/** The descriptors of one reactor. */
+export class Descriptors {
+  readonly #options: DescriptorsOptions;
+  readonly #entries: (Entry | undefined)[] = [];
+  /** The number of entries. */
+  #size = 0;
+  readonly #readers = new Map<ReadDescriptor, Entry>();
+  readonly #writers = new Map<WriteDescriptor, Entry>();
+  #observerRefs = 0;
+  #serial = 0;
+  #round = 0;
+  #turn = 0;
+  /** Serials of this turn whose events reached nobody. */
+  readonly #orphans = new Set<number>();
+  /** The object whose callback is on the stack, until it is told that it is lost. */
+  #current: ReadDescriptor | WriteDescriptor | undefined;
+
+  /** Makes an empty collection. */
+  constructor(options: DescriptorsOptions) {
+    this.#options = options;
+  }
+
+  /** How many readers, writers, waits and watches keep the process alive. */
+  get refs(): number {
+    return this.#readers.size + this.#writers.size + this.#observerRefs;
+  }
+
+  /** See `Reactor.addReader`. */
+  addReader(reader: ReadDescriptor): void {
+    const action = "add a reader";
+    checkDescriptor(reader, action, "reader", "doRead");
+    const fd = numberOf(reader, action, "reader");
+    const entry = this.#entryOf(fd, reader);
+    if (entry?.reader === reader) return;
+    if (entry?.reader !== undefined) {
+      throw new RangeError(
+        `Cannot ${action}: descriptor ${fd} already has another reader`,
+      );
+    }
+    this.removeReader(reader); // It may have had another number before.
+    this.#register(fd, action, POLL.IN, (entry) => {
+      entry.reader = reader;
+      entry.readerRound = this.#round;
+      entry.readerStack = this.#stack();
+      this.#readers.set(reader, entry);
+    });
+  }
+
+  /** See `Reactor.addWriter`. */
+  addWriter(writer: WriteDescriptor): void {
+    const action = "add a writer";
+    checkDescriptor(writer, action, "writer", "doWrite");
+    const fd = numberOf(writer, action, "writer");
+    const entry = this.#entryOf(fd, writer);
+    if (entry?.writer === writer) return;
+    if (entry?.writer !== undefined) {
+      throw new RangeError(
+        `Cannot ${action}: descriptor ${fd} already has another writer`,
+      );
+    }
+    this.removeWriter(writer); // It may have had another number before.
+    this.#register(fd, action, POLL.OUT, (entry) => {
+      entry.writer = writer;
+      entry.writerRound = this.#round;
+      entry.writerStack = this.#stack();
+      this.#writers.set(writer, entry);
+    });
+  }
+
+  /** See `Reactor.removeReader`. */
+  removeReader(reader: ReadDescriptor): void {
+    const entry = this.#readers.get(reader);
+    if (entry === undefined) return;
+    this.#readers.delete(reader);
+    entry.reader = undefined;
+    this.#update(entry);
+  }
+
+  /** See `Reactor.removeWriter`. */
+  removeWriter(writer: WriteDescriptor): void {
+    const entry = this.#writers.get(writer);
+    if (entry === undefined) return;
+    this.#writers.delete(writer);
+    entry.writer = undefined;
+    this.#update(entry);
+  }
+
+  /** The readers, in a fresh array. */
+  readers(): ReadDescriptor[] {
+    return [...this.#readers.keys()];
+  }
+
+  /** The writers, in a fresh array. */
+  writers(): WriteDescriptor[] {
+    return [...this.#writers.keys()];
+  }
+
+  /** Removes all readers and writers, and returns each once. */
+  removeAll(): (ReadDescriptor | WriteDescriptor)[] {
+    const all = new Set<ReadDescriptor | WriteDescriptor>([
+      ...this.#readers.keys(),
+      ...this.#writers.keys(),
+    ]);
+    for (const object of all) this.#drop(object);
+    return [...all];
+  }
+
+  /** Registers a wait or a watch. */
+  observe(fd: number, action: string, observer: Observer): void {
+    this.#entryOf(fd);
+    this.#register(fd, action, observer.mask, (entry) => {
+      entry.observers = [...entry.observers, observer];
+      observer.round = this.#round;
+      if (observer.refd) this.#observerRefs++;
+    });
+  }
+
+  /** A wait or a watch asks for something else: 0 for nothing at present. */
+  remask(fd: number, observer: Observer, mask: number): void {
+    observer.mask = mask;
+    observer.round = this.#round;
+    const entry = this.#entries[fd];
+    if (entry?.observers.includes(observer)) this.#update(entry);
+  }
+
+  /** Takes a wait or a watch away, and tells it nothing. */
+  unobserve(fd: number, observer: Observer): void {
+    const entry = this.#entries[fd];
+    if (!entry?.observers.includes(observer)) return;
+    this.#removeObserver(entry, observer);
+    this.#update(entry);
+  }
+
+  /** A registered observer has changed its `refd`. */
+  observerRefChanged(observer: Observer): void {
+    this.#observerRefs += observer.refd ? 1 : -1;
+    this.#options.refsChanged();
+  }
+
+  /** Ends every wait and every watch. */
+  endObservers(reason: () => Error): void {
+    for (const entry of this.#all()) {
+      for (const observer of entry.observers) {
+        this.#removeObserver(entry, observer);
+        observer.lost(reason());
+      }
+      this.#update(entry);
+    }
+  }
+
+  /** Ends every reader and every writer. */
+  endObjects(reason: () => Error): void {
+    for (const object of this.removeAll()) this.#tell(object, reason());
+  }
+
+  /** See {@linkcode leaveReactors}. */
+  leave(fd: number): void {
+    const entry = this.#entries[fd];
+    if (entry === undefined) return;
+    const { objects, observers } = this.#discard(entry);
+    this.#options.letGo();
+    for (const observer of observers) {
+      observer.lost(notOpen(`Cannot wait for descriptor ${fd}: it was closed`));
+    }
+    for (const object of objects) {
+      this.#tell(object, new ConnectionLost(`Descriptor ${fd} was closed`));
+    }
+  }
+
+  /** A turn begins. */
+  beginTurn(): void {
+    this.#turn++;
+    if (this.#orphans.size > 0) this.#orphans.clear();
+  }
+
+  /**
+   * Delivers what a drain found.
+   *
+   * @param ready The number of entries in the set's results.
+   * @param goOn Asked before each callback; false ends the dispatch.
+   * @returns How many events reached somebody.
+   */
+  dispatch(ready: number, goOn: () => boolean): number {
+    const round = ++this.#round;
+    const set = this.#options.set();
+    const { results, stride, offset } = set;
+    let delivered = 0;
+    for (let i = 0, at = 0; i < ready && goOn(); i++, at += stride) {
+      const serial = results[at + offset + 1]!;
+      if (serial === INTERNAL) continue;
+      const entry = this.#entries[results[at + offset]!];
+      if (entry === undefined || entry.serial !== serial) {
+        this.#orphaned(set, serial);
+        continue;
+      }
+      delivered++;
+      const events = results[at]!;
+      if ((events & POLL.NVAL) !== 0 || !this.#isGenuine(set, entry)) {
+        this.#wentAway(entry);
+      } else {
+        this.#deliver(entry, events, round, goOn);
+      }
+    }
+    return delivered;
+  }
+
+  /** For `inspect()`. */
+  report(): DescriptorReport[] {
+    return this.#all().map((entry) => {
+      const { fd, mask, reader, writer } = entry;
+      const interest: ("readable" | "writable" | "priority")[] = [];
+      if ((mask & POLL.IN) !== 0) interest.push("readable");
+      if ((mask & POLL.OUT) !== 0) interest.push("writable");
+      if ((mask & POLL.PRI) !== 0) interest.push("priority");
+      const watchers: WatcherReport[] = entry.observers.map((
+        { kind, label, stack },
+      ) => ({ kind, label, stack }));
+      if (writer !== undefined) {
+        watchers.unshift({
+          kind: "writer",
+          label: writer.label,
+          stack: entry.writerStack,
+        });
+      }
+      if (reader !== undefined) {
+        watchers.unshift({
+          kind: "reader",
+          label: reader.label,
+          stack: entry.readerStack,
+        });
+      }
+      return { fd, interest, watchers };
+    });
+  }
+
+  #all(): Entry[] {
+    return this.#entries.filter((entry) => entry !== undefined);
+  }
+
+  #stack(): string | undefined {
+    return this.#options.captureStacks ? captureStack() : undefined;
+  }
+
+  /**
+   * The entry of a number, if the number still is what was registered. If it is
+   * not, those who watched it are told now that somebody asks: an epoll set says
+   * nothing when its member is closed.
+   */
+  #entryOf(
+    fd: number,
+    asker?: ReadDescriptor | WriteDescriptor,
+  ): Entry | undefined {
+    const entry = this.#entries[fd];
+    if (entry === undefined) return undefined;
+    if (this.#isGenuine(this.#options.set(), entry)) return entry;
+    this.#wentAway(entry, asker);
+    return undefined;
+  }
+
+  /** Adds to the entry of a number, or makes one. The kernel is asked first: if it refuses, nothing has changed. */
+  #register(
+    fd: number,
+    action: string,
+    mask: number,
+    attach: (entry: Entry) => void,
+  ): void {
+    const set = this.#options.set();
+    let entry = this.#entries[fd];
+    if (entry === undefined) {
+      entry = new Entry(fd, this.#nextSerial(), mask);
+      const errno = set.add(fd, entry.serial, mask);
+      if (errno !== 0) throw refusal(action, fd, errno);
+      this.#entries[fd] = entry;
+      if (this.#size++ === 0) inUse.add(this);
+    } else if ((entry.mask | mask) !== entry.mask) {
+      const errno = set.change(fd, entry.serial, entry.mask | mask);
+      if (errno !== 0) throw refusal(action, fd, errno);
+      entry.mask |= mask;
+    }
+    attach(entry);
+    this.#options.changed();
+    this.#options.refsChanged();
+  }
+
+  /** Serials fit the 32 bits that an event has for them, and begin again after 2^31 registrations. */
+  #nextSerial(): number {
+    this.#serial = this.#serial === 0x7fffffff ? 1 : this.#serial + 1;
+    return this.#serial;
+  }
+
+  /** Makes the set follow what the entry wants, after somebody has left it or asks for something else. */
+  #update(entry: Entry): void {
+    const set = this.#options.set();
+    if (entry.isEmpty) {
+      this.#forget(entry);
+      set.remove(entry.fd, entry.serial);
+    } else {
+      const { wanted } = entry;
+      if (wanted !== entry.mask) {
+        entry.mask = wanted;
+        if (set.change(entry.fd, entry.serial, wanted) !== 0) {
+          return this.#wentAway(entry);
+        }
+      }
+    }
+    this.#options.changed();
+    this.#options.refsChanged();
+  }
+
+  #forget(entry: Entry): void {
+    if (this.#entries[entry.fd] !== entry) return;
+    this.#entries[entry.fd] = undefined;
+    if (--this.#size === 0) inUse.delete(this);
+  }
+
+  /** Takes everybody off an entry, and the entry out of the set. */
+  #discard(
+    entry: Entry,
+  ): {
+    objects: Set<ReadDescriptor | WriteDescriptor>;
+    observers: readonly Observer[];
+  } {
+    const { reader, writer, observers } = entry;
+    const objects = new Set<ReadDescriptor | WriteDescriptor>();
+    for (const object of [reader, writer]) {
+      if (object !== undefined) objects.add(object);
+    }
+    for (const observer of observers) this.#removeObserver(entry, observer);
+    entry.reader = entry.writer = undefined;
+    this.#forget(entry);
+    this.#options.set().remove(entry.fd, entry.serial);
+    for (const object of objects) this.#drop(object);
+    this.#options.changed();
+    this.#options.refsChanged();
+    return { objects, observers };
+  }
+
+  #removeObserver(entry: Entry, observer: Observer): void {
+    entry.observers = entry.observers.filter((other) => other !== observer);
+    observer.mask = 0;
+    if (observer.refd) this.#observerRefs--;
+  }
+
+  /** Takes an object off whatever it reads and writes. */
+  #drop(object: ReadDescriptor | WriteDescriptor): void {
+    this.removeReader(object as ReadDescriptor);
+    this.removeWriter(object as WriteDescriptor);
+  }
+
+  /**
+   * Whether a number still is the file that was registered.
+   *
+   * With epoll one look a turn is enough, and one more whenever a number was
+   * given back since: the kernel removes a closed file from its sets, unless a
+   * duplicate keeps it open. poll() knows nothing but numbers, so there it takes
+   * a look at each event.
+   */
+  #isGenuine(set: ReadinessSet, entry: Entry): boolean {
+    const stamp = set.borrows ? NaN : this.#turn + closeCount();
+    if (entry.proof === stamp) return true;
+    if (!set.holds(entry.fd, entry.serial, entry.mask)) return false;
+    entry.proof = stamp;
+    return true;
+  }
+
+  /**
+   * A descriptor was closed behind the reactor's back. Inside a call of somebody
+   * else's, readers and writers learn it in a later round.
+   *
+   * @param asker Whose call it is: an object that comes with a new descriptor
+   * under the old number has nothing to be told.
+   */
+  #wentAway(entry: Entry, asker?: unknown): void {
+    const { fd } = entry;
+    const { objects, observers } = this.#discard(entry);
+    const reason = () =>
+      notOpen(
+        `Cannot wait for descriptor ${fd}: it was closed, or used again for another file`,
+      );
+    for (const observer of observers) observer.lost(reason());
+    for (const object of objects) {
+      if (object !== asker) {
+        this.#options.defer(() => this.#tell(object, reason()));
+      }
+    }
+  }
+
+  /**
+   * An event for a registration that is gone. Once a turn that is nothing: it
+   * was removed after the drain. If it comes again, a duplicate of a closed
+   * descriptor keeps it alive in the kernel's set, where no number leads to it
+   * any more: only a new set gets rid of it.
+   */
+  #orphaned(set: ReadinessSet, serial: number): void {
+    if (!this.#orphans.has(serial)) {
+      this.#orphans.add(serial);
+      return;
+    }
+    this.#orphans.delete(serial);
+    for (const { fd, serial } of set.rebuild(this.#all())) {
+      const entry = this.#entries[fd];
+      if (entry?.serial === serial) this.#wentAway(entry);
+    }
+  }
+
+  #deliver(
+    entry: Entry,
+    events: number,
+    round: number,
+    goOn: () => boolean,
+  ): void {
+    const { reader } = entry;
+    if (
+      (events & READABLE) !== 0 && reader !== undefined &&
+      entry.readerRound < round
+    ) {
+      this.#call(reader, entry, "doRead");
+    }
+    const { writer } = entry;
+    if (
+      (events & WRITABLE) !== 0 && writer !== undefined &&
+      entry.writerRound < round && goOn()
+    ) {
+      this.#call(writer, entry, "doWrite");
+    }
+    for (const observer of entry.observers) {
+      const concerned = observer.mask | POLL.HUP | POLL.ERR;
+      if (
+        observer.mask !== 0 && (events & concerned) !== 0 &&
+        observer.round < round && goOn()
+      ) {
+        observer.ready(entry.fd, events & concerned);
+      }
+    }
+  }
+
+  #call(
+    object: ReadDescriptor | WriteDescriptor,
+    entry: Entry,
+    method: "doRead" | "doWrite",
+  ): void {
+    this.#current = object;
+    let outcome: unknown;
+    try {
+      const number = currentNumber(object);
+      outcome = number !== entry.fd
+        ? notOpen(
+          `Cannot wait for descriptor ${entry.fd}: its "fileno()" now says ${number}`,
+        )
+        : method === "doRead"
+        ? (object as ReadDescriptor).doRead()
+        : (object as WriteDescriptor).doWrite();
+    } catch (error) {
+      this.#options.report(error, `${method} of descriptor ${entry.fd}`);
+      outcome = asError(error);
+    }
+    if (outcome !== undefined && outcome !== null) {
+      this.#conclude(object, outcome, method, entry.fd);
+    }
+    this.#current = undefined;
+  }
+
+  #conclude(
+    object: ReadDescriptor | WriteDescriptor,
+    outcome: unknown,
+    method: "doRead" | "doWrite",
+    fd: number,
+  ): void {
+    if (!isError(outcome)) {
+      if (isThenable(outcome)) {
+        reportRejection(
+          outcome,
+          (error) =>
+            this.#options.report(error, `${method} of descriptor ${fd}`),
+        );
+      }
+      return;
+    }
+    // The callback itself has led to its loss, by closing the descriptor for one.
+    if (this.#current !== object) return;
+    const { readConnectionLost } = object as ReadDescriptor;
+    if (
+      method === "doRead" && outcome instanceof ConnectionDone &&
+      typeof readConnectionLost === "function"
+    ) {
+      this.removeReader(object as ReadDescriptor);
+      try {
+        readConnectionLost.call(object, outcome);
+        return;
+      } catch (error) {
+        this.#options.report(error, `readConnectionLost of descriptor ${fd}`);
+        outcome = asError(error);
+      }
+    }
+    this.#drop(object);
+    this.#tell(object, outcome as Error);
+  }
+
+  /** Tells an object that it is registered no longer. */
+  #tell(object: ReadDescriptor | WriteDescriptor, reason: Error): void {
+    if (this.#current === object) this.#current = undefined;
+    try {
+      const result: unknown = object.connectionLost(reason);
+      if (isThenable(result)) {
+        reportRejection(
+          result,
+          (error) => this.#options.report(error, "connectionLost"),
+        );
+      }
+    } catch (error) {
+      this.#options.report(error, "connectionLost");
+    }
+  }
+}
+
+function checkDescriptor(
+  value: unknown,
+  action: string,
+  name: string,
+  method: "doRead" | "doWrite",
+): void {
+  if (typeof value !== "object" || value === null) {
+    throw new TypeError(complaint(value, action, name, "an object"));
+  }
+  for (const key of ["fileno", method, "connectionLost"]) {
+    const found = (value as Record<string, unknown>)[key];
+    checkFunction(found, action, `${name}.${key}`);
+  }
+}
+
+function refusal(action: string, fd: number, errno: number): Error {
+  return systemError(`Cannot ${action}: descriptor ${fd}`, errno);
+}
+
+function isError(value: unknown): value is Error {
+  return value instanceof Error;
+}

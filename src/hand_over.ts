@@ -1,0 +1,233 @@
+/**
+ * The main side of the worker: start it, arm it, take back what it was asked, end it.
+ *
+ * The two lanes, the word between them and the invariant are drawn in `ffi/poll_loop.ts`.
+ *
+ * @module
+ */
+
+import { libcPath } from "../ffi/libc.ts";
+import {
+  pollLoop,
+  type PollLoopData,
+  type PollLoopFailure,
+  STATE,
+  WORD,
+} from "../ffi/poll_loop.ts";
+
+/** How long a worker may take to come up, or to return from a `poll()` that was woken, before it counts as dead. */
+const PATIENCE = 10_000;
+
+/** What the worker has to say. */
+export interface HandOverListener {
+  /** The wait that was armed under this number has ended. */
+  reported(sequence: number): void;
+  /** The worker is dead. Said once, and not after {@linkcode HandOver.end}. */
+  failed(error: Error): void;
+}
+
+/** A worker, from its start to its end. */
+export class HandOver {
+  readonly #control = new Int32Array(new SharedArrayBuffer(4 * WORD.LENGTH));
+  readonly #listener: HandOverListener;
+  readonly #worker: import("node:worker_threads").Worker;
+  readonly #port: import("node:worker_threads").MessagePort;
+  readonly #exited: Promise<void>;
+  #table: Int32Array;
+  #over = false;
+
+  /**
+   * Starts a worker. It does not keep the process alive until {@linkcode ref} is called.
+   *
+   * @param table The first table that it will poll.
+   * @param listener What the worker's reports go to.
+   */
+  constructor(table: Int32Array, listener: HandOverListener) {
+    this.#table = table;
+    this.#listener = listener;
+    // Not imported: loading this module takes 5 ms, which a program that only imports the reactor should not pay.
+    const { MessageChannel, Worker } = process.getBuiltinModule(
+      "node:worker_threads",
+    );
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    const data: PollLoopData = {
+      control: this.#control,
+      table,
+      port: port2,
+      library: libcPath(),
+      states: STATE,
+      words: WORD,
+    };
+    const source = `{
+      const threads = process.getBuiltinModule("node:worker_threads");
+      (${pollLoop})(threads.workerData, threads);
+    }`;
+    // Of node:worker_threads, because a web Worker could not be unref'ed: it would hold the process for as long as poll() blocks.
+    this.#worker = new Worker(
+      new URL(`data:text/javascript,${encodeURIComponent(source)}`),
+      { workerData: data, transferList: [port2] },
+    );
+    this.#worker.unref();
+    this.#worker.on("error", (error) => this.#failed(error as Error));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#exited = promise;
+    this.#worker.on("exit", (code) => {
+      this.#failed(new Error(`The worker ended by itself, with code ${code}`));
+      resolve();
+    });
+    port1.on("message", (message) => this.#received(message));
+    port1.unref();
+  }
+
+  /** Blocks this thread until the worker is up, or has failed. */
+  waitUntilUp(): void {
+    if (Atomics.wait(this.#control, WORD.UP, 0, PATIENCE) === "timed-out") {
+      this.#failed(new Error(`The worker did not start within ${PATIENCE} ms`));
+    }
+    this.#lookForFailure();
+  }
+
+  /**
+   * Lets the worker wait. Only after a report, or a withdrawal, or at the beginning.
+   *
+   * @param table The table to poll; a longer one than before may take its place.
+   * @param count The number of its entries.
+   * @param timeout The timeout for `poll()`, in milliseconds; -1 for ever.
+   */
+  arm(table: Int32Array, count: number, timeout: number): void {
+    const control = this.#control;
+    if (table !== this.#table) {
+      this.#table = table;
+      this.#port.postMessage({ table });
+      control[WORD.TABLES]!++;
+    }
+    control[WORD.COUNT] = count;
+    control[WORD.TIMEOUT] = timeout;
+    control[WORD.SEQUENCE]!++;
+    // FAILED stays: its message is under way. From ENDING nobody arms.
+    if (Atomics.load(control, WORD.STATE) === STATE.FAILED) return;
+    Atomics.store(control, WORD.STATE, STATE.ARMED);
+    Atomics.notify(control, WORD.STATE);
+  }
+
+  /** The number of the present arming, as in {@linkcode HandOverListener.reported}. */
+  get sequence(): number {
+    return this.#control[WORD.SEQUENCE]!;
+  }
+
+  /**
+   * Takes back what the worker was asked. On return it is not inside `poll()`, and no report of that wait will be heeded.
+   *
+   * @param wake Makes the `poll()` under way return.
+   */
+  withdraw(wake: () => void): void {
+    const control = this.#control;
+    const before = Atomics.compareExchange(
+      control,
+      WORD.STATE,
+      STATE.ARMED,
+      STATE.PARKED,
+    );
+    if (before === STATE.POLLING) {
+      wake();
+      while (Atomics.load(control, WORD.STATE) === STATE.POLLING) {
+        if (
+          Atomics.wait(control, WORD.STATE, STATE.POLLING, PATIENCE) ===
+            "timed-out"
+        ) {
+          this.#failed(
+            new Error(
+              `The worker did not return from poll() within ${PATIENCE} ms`,
+            ),
+          );
+          return;
+        }
+      }
+    }
+    control[WORD.SEQUENCE]!++;
+  }
+
+  /**
+   * Blocks this thread until the armed wait has ended.
+   *
+   * @param ms How long at most; Infinity for ever.
+   * @returns Whether it has.
+   */
+  waitForReport(ms: number): boolean {
+    const control = this.#control;
+    for (const deadline = performance.now() + ms;;) {
+      const state = Atomics.load(control, WORD.STATE);
+      if (state !== STATE.ARMED && state !== STATE.POLLING) break;
+      const left = deadline - performance.now();
+      if (left <= 0) return false;
+      // ARMED turns into POLLING without a word; what follows is told.
+      Atomics.wait(control, WORD.STATE, state, left);
+    }
+    this.#lookForFailure();
+    return true;
+  }
+
+  /** Whether reports are posted as messages, or waited for by {@linkcode waitForReport}. */
+  set posting(on: boolean) {
+    Atomics.store(this.#control, WORD.POST, on ? 1 : 0);
+  }
+
+  /** Lets the worker's messages keep the process alive. */
+  ref(): void {
+    this.#port.ref();
+  }
+
+  /** Lets the process end although messages may come. */
+  unref(): void {
+    this.#port.unref();
+  }
+
+  /**
+   * Ends the worker. Nothing is heard of it afterwards.
+   *
+   * @param wake Makes a `poll()` under way return.
+   * @returns Settles when the thread is gone.
+   */
+  end(wake: () => void): Promise<void> {
+    if (!this.#over) {
+      this.#over = true;
+      const before = Atomics.exchange(this.#control, WORD.STATE, STATE.ENDING);
+      Atomics.notify(this.#control, WORD.STATE);
+      if (before === STATE.POLLING) wake();
+      this.#port.close();
+      this.#worker.ref();
+    }
+    return this.#exited;
+  }
+
+  #received(message: number | PollLoopFailure): void {
+    if (this.#over) return;
+    if (typeof message === "number") this.#listener.reported(message);
+    else this.#failed(message.error as Error);
+  }
+
+  /** While this thread is blocked, a failure is no event: it is looked for. */
+  #lookForFailure(): void {
+    if (Atomics.load(this.#control, WORD.STATE) !== STATE.FAILED) return;
+    const { receiveMessageOnPort } = process.getBuiltinModule(
+      "node:worker_threads",
+    );
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port);
+      if (received === undefined) break;
+      this.#received(received.message);
+    }
+    this.#failed(new Error("The worker failed without saying why"));
+  }
+
+  #failed(error: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    Atomics.store(this.#control, WORD.STATE, STATE.ENDING);
+    Atomics.notify(this.#control, WORD.STATE);
+    this.#port.close();
+    void this.#worker.terminate(); // Whatever it still does; the promise settles with the exit, which is awaited elsewhere.
+    this.#listener.failed(error);
+  }
+}

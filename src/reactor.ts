@@ -1,0 +1,1328 @@
+/**
+ * The reactor: the public face of the parts beside it.
+ *
+ * | part | file |
+ * |---|---|
+ * | who watches which descriptor | `descriptors.ts`, `wait.ts`, `watch.ts` |
+ * | delayed calls | `delayed_calls.ts` |
+ * | startup, shutdown and other events | `system_events.ts` |
+ * | what runs when, and where | `turn.ts` |
+ * | the worker | `hand_over.ts`, `ffi/poll_loop.ts` |
+ * | the kernel's side | `ffi/epoll_set.ts`, `ffi/poll_set.ts` |
+ *
+ * @module
+ */
+
+import { EpollSet } from "../ffi/epoll_set.ts";
+import { PollSet } from "../ffi/poll_set.ts";
+import { type ReadinessSet, wholeMilliseconds } from "../ffi/readiness_set.ts";
+import { checkDelay, checkFunction, complaint } from "./arguments.ts";
+import { BlockingQueue } from "./blocking_queue.ts";
+import { type DelayedCall, DelayedCalls } from "./delayed_calls.ts";
+import {
+  type DescriptorReport,
+  Descriptors,
+  type ReadDescriptor,
+  type WriteDescriptor,
+} from "./descriptors.ts";
+import {
+  ConnectionLost,
+  ReactorAlreadyRunning,
+  ReactorFailed,
+  ReactorNotRestartable,
+  ReactorNotRunning,
+} from "./errors.ts";
+import { type Fd, numberOf } from "./fd.ts";
+import { type Interest, MASKS, type Readiness } from "./readiness.ts";
+import { onTermination } from "./signals.ts";
+import { type Phase, SystemEvents, type TriggerId } from "./system_events.ts";
+import { isThenable, reportRejection } from "./thenable.ts";
+import { type Budget, type Counters, type Host, TurnLoop } from "./turn.ts";
+import { checkWaitOptions, waitFor, type WaitOptions } from "./wait.ts";
+import type { Waker } from "./wakers.ts";
+import { DescriptorWatch, Rest, type Watch } from "./watch.ts";
+
+/** Options of {@linkcode Reactor}. */
+export interface ReactorOptions {
+  /**
+   * How to ask the kernel. `"epoll"` exists on Linux only; `"poll"` works
+   * everywhere, and wins where nearly all of few descriptors are always busy.
+   *
+   * @default {"epoll"} on Linux, `"poll"` elsewhere
+   */
+  backend?: "epoll" | "poll";
+  /** How long one work item may hold the host, before it gives way and goes on in the next one. */
+  budget?: {
+    /**
+     * Milliseconds.
+     *
+     * @default {0.25}
+     */
+    ms?: number;
+    /**
+     * Callbacks. What one look at the kernel finds is always dispatched whole.
+     *
+     * @default {Infinity}
+     */
+    events?: number;
+  };
+  /**
+   * Gets what callbacks, wakers and the worker throw. The loop goes on either
+   * way.
+   *
+   * @default {console.error}
+   */
+  onError?: (error: unknown, where: string) => void;
+  /**
+   * The clock for delayed calls, in milliseconds. It is read anew in each round.
+   *
+   * @default {performance.now}
+   */
+  clock?: () => number;
+  /** A name for messages and `inspect()`. */
+  label?: string;
+  /**
+   * Whether to remember where each registration and delayed call was made, for
+   * `inspect()`.
+   *
+   * @default {false}
+   */
+  captureStacks?: boolean;
+}
+
+/** Options of {@linkcode Reactor.run} and {@linkcode Reactor.interleave}. */
+export interface RunOptions {
+  /** Whether the first SIGINT or SIGTERM calls `stop()`. */
+  signals?: boolean;
+}
+
+/** What {@linkcode Reactor.inspect} returns. */
+export interface ReactorReport {
+  /** The reactor's label. */
+  readonly label: string | undefined;
+  /** How it asks the kernel. */
+  readonly backend: "epoll" | "poll";
+  /** See {@linkcode Reactor.running}. */
+  readonly running: boolean;
+  /** Where its work items run at present. */
+  readonly host: "none" | "deno" | "iterate" | "waker" | "queue";
+  /** What keeps the process alive: the run itself, descriptors, delayed calls; all false after `unref()`. */
+  readonly keepsAlive: {
+    /** `run()` is pending, or the reactor is about to stop. */
+    readonly run: boolean;
+    /** How many readers, writers, waits and watches do. */
+    readonly descriptors: number;
+    /** How many delayed calls do. */
+    readonly delayedCalls: number;
+  };
+  /** The descriptors and who watches them. */
+  readonly descriptors: readonly DescriptorReport[];
+  /** The delayed calls that are to come. */
+  readonly delayedCalls: readonly {
+    /** When, on the reactor's clock. */
+    readonly time: number;
+    /** What, as text. */
+    readonly text: string;
+  }[];
+  /** The signal that stopped the reactor, if one did. */
+  readonly signal: Deno.Signal | undefined;
+  /** What has happened so far. */
+  readonly counters: Readonly<Counters>;
+}
+
+const DEFAULT_BUDGET: Budget = { ms: 0.25, events: Infinity };
+
+/** When to look at a clock again that has failed, in milliseconds. */
+const RETRY_CLOCK = 1000;
+
+let makeSelfStarting: (reactor: Reactor) => Reactor;
+
+/**
+ * Waits for file descriptors off the main thread, and runs callbacks on it.
+ *
+ * Most programs need only the shared instance {@linkcode reactor}. One of your
+ * own is for another host than Deno's loop, other options, or an end of its own.
+ *
+ * @example Waiting for a descriptor
+ * ```ts
+ * import { FileDescriptor, Reactor } from "@interleave/reactor";
+ * import { assert } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const [reader, writer] = FileDescriptor.pipe();
+ * reactor.callLater(5, () => writer.write(new Uint8Array([1])));
+ *
+ * const { readable } = await reactor.readable(reader);
+ * assert(readable);
+ * reader.close();
+ * writer.close();
+ * ```
+ */
+export class Reactor implements AsyncDisposable {
+  static {
+    makeSelfStarting = (reactor) => {
+      reactor.#selfStarting = true;
+      return reactor;
+    };
+  }
+
+  readonly #backend: "epoll" | "poll";
+  readonly #budget: Budget;
+  readonly #onError: (error: unknown, where: string) => void;
+  readonly #clock: () => number;
+  readonly #label: string | undefined;
+  readonly #captureStacks: boolean;
+  readonly #counters: Counters = {
+    turns: 0,
+    rounds: 0,
+    inlineHits: 0,
+    events: 0,
+    parks: 0,
+    wakes: 0,
+  };
+
+  /** Made at the first use, closed at the end. A crash keeps it, with what is registered. */
+  #set: ReadinessSet | undefined;
+  readonly #descriptors: Descriptors;
+  readonly #calls: DelayedCalls;
+  readonly #events: SystemEvents;
+  readonly #rest = new Rest();
+  /** What `callFromThread` queued. */
+  #queue: (() => void)[] = [];
+  readonly #callFailed = (error: unknown, call: DelayedCall) =>
+    this.#report(error, String(call));
+
+  /** The present run. */
+  #loop: TurnLoop | undefined;
+  #selfStarting = false;
+  /** The run began without `run` or `interleave`, which may take it over. */
+  #selfStarted = false;
+  #running = false;
+  /** `stop()` has been called since the last start, or there was none. */
+  #stopped = true;
+  /** The shutdown is to begin in this round. */
+  #shutdownDue = false;
+  /** It was stopped once: never again. */
+  #wasStopped = false;
+  /** It has ended for good: nothing is opened any more. */
+  #over = false;
+  #closed: Promise<void> | undefined;
+  /** `run()` is pending. */
+  #held = false;
+  #refd = true;
+  #finished: End = newEnd();
+  #removeSignalListeners: (() => void) | undefined;
+  #signal: Deno.Signal | undefined;
+
+  /**
+   * Makes a reactor. Nothing is opened before its first use.
+   *
+   * @throws {TypeError} When an option is of the wrong type.
+   * @throws {RangeError} When an option is out of range.
+   */
+  constructor(options: ReactorOptions = {}) {
+    const checked = checkOptions(options);
+    this.#backend = checked.backend;
+    this.#budget = checked.budget;
+    this.#onError = checked.onError;
+    this.#clock = checked.clock;
+    this.#label = checked.label;
+    this.#captureStacks = checked.captureStacks;
+    const report = (error: unknown, where: string) =>
+      this.#report(error, where);
+    this.#descriptors = new Descriptors({
+      set: () => this.#readinessSet(),
+      changed: () => this.#loop?.interestChanged(),
+      refsChanged: () => this.#keepAlive(),
+      letGo: () => this.#loop?.letGo(),
+      defer: (f) => this.#enqueue(f),
+      report,
+      captureStacks: this.#captureStacks,
+    });
+    this.#calls = new DelayedCalls({
+      now: this.#clock,
+      changed: (sooner) => {
+        if (sooner) this.#loop?.timerSooner();
+        this.#keepAlive();
+      },
+      captureStacks: this.#captureStacks,
+    });
+    this.#events = new SystemEvents({
+      failed: report,
+      // In a work item, if there are any.
+      resume: (f) => this.#loop === undefined ? f() : this.#enqueue(f),
+    });
+  }
+
+  // Lifecycle
+
+  /** Whether the reactor runs: from the 'during' phase of "startup" to that of "shutdown". */
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /**
+   * Runs on Deno's own loop, until `stop()` or `crash()`.
+   *
+   * @param options Whether signals call `stop()`. @default {{ signals: true }}
+   * @returns Resolves after the last 'after' trigger of "shutdown", or after `crash()`. Rejects with
+   * {@linkcode ReactorAlreadyRunning} if the reactor was started before, other than by itself, with
+   * {@linkcode ReactorNotRestartable} if it has been stopped or closed, and with {@linkcode ReactorFailed} if it can't go on.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * reactor.callLater(5, () => reactor.stop());
+   * await reactor.run();
+   * ```
+   */
+  async run(options?: RunOptions): Promise<void> {
+    const signals = checkSignals(options, "run", true);
+    this.#start("deno", "run", signals);
+    const { promise } = this.#finished;
+    this.#held = true;
+    this.#keepAlive();
+    try {
+      await promise;
+    } finally {
+      this.#held = false;
+      this.#keepAlive();
+    }
+  }
+
+  /**
+   * Runs in a host: its loop, or its queue. Returns at once, "startup" fired.
+   *
+   * @param waker Takes work items to where the host runs things, or a queue to take them from. Without one, they run on Deno's own loop.
+   * @param options Whether signals call `stop()`. @default {{ signals: false }}
+   * @throws {TypeError} When `waker` is neither a function nor a queue.
+   * @throws {ReactorAlreadyRunning} When the reactor was started before, other than by itself, or the queue serves another one.
+   * @throws {ReactorNotRestartable} When it has been stopped or closed.
+   * @throws {Deno.errors.NotCapable} When the program runs without `--allow-ffi`.
+   *
+   * @example A host that runs work items when it likes
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * reactor.callLater(5, () => reactor.stop());
+   * reactor.interleave((work) => setTimeout(work, 1));
+   * await reactor.finished;
+   * ```
+   */
+  interleave(waker?: Waker | BlockingQueue, options?: RunOptions): void {
+    if (
+      waker !== undefined && typeof waker !== "function" &&
+      !(waker instanceof BlockingQueue)
+    ) {
+      throw new TypeError(
+        complaint(
+          waker,
+          "interleave",
+          "waker",
+          "a function or a BlockingQueue",
+        ),
+      );
+    }
+    const signals = checkSignals(options, "interleave", false);
+    this.#start(waker ?? "deno", "interleave", signals);
+  }
+
+  /**
+   * Begins an orderly end: in the next work item, "shutdown" is fired.
+   *
+   * @throws {ReactorNotRunning} When the reactor was not started, or `stop()` was called before.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const reactor = new Reactor();
+   * reactor.interleave();
+   * const seen: string[] = [];
+   * reactor.addSystemEventTrigger("after", "shutdown", () => seen.push("after shutdown"));
+   * reactor.stop();
+   * await reactor.finished;
+   * assertEquals(seen, ["after shutdown"]);
+   * ```
+   */
+  stop(): void {
+    if (this.#stopped) {
+      throw new ReactorNotRunning(
+        "Cannot stop: the reactor is not running, or is stopping already",
+      );
+    }
+    this.#stopped = true;
+    this.#shutdownDue = true;
+    this.#wasStopped = true;
+    this.#keepAlive();
+    this.#loop?.wake();
+  }
+
+  /**
+   * Ends the loop at once, without "shutdown". Descriptors and delayed calls
+   * stay, and the reactor can be started again. Pending waits reject with
+   * {@linkcode ReactorNotRunning}.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * await using reactor = new Reactor();
+   * reactor.callLater(1, () => reactor.crash());
+   * await reactor.run();
+   * reactor.callLater(1, () => reactor.stop());
+   * await reactor.run();
+   * ```
+   */
+  crash(): void {
+    if (this.#loop === undefined) return;
+    this.#running = false;
+    this.#shutdownDue = false;
+    this.#events.abandon("startup");
+    this.#events.abandon("shutdown");
+    this.#descriptors.endObservers(() =>
+      new ReactorNotRunning("The reactor has crashed")
+    );
+    this.#endRun();
+  }
+
+  /** Settles when the current or last run has ended, however it ended. Rejects with {@linkcode ReactorFailed} only. */
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  /**
+   * Ends everything: stops the reactor if it runs, ends the worker, closes what
+   * the reactor opened. It needs no host for that but Deno's loop. Closing it
+   * twice does nothing.
+   *
+   * @returns Settles when all of that is done.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * reactor.interleave();
+   * await reactor.close();
+   * await reactor.close();
+   * ```
+   */
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  /** Closes it: `await using reactor = new Reactor()`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Lets the reactor keep the process alive, as it does from the beginning: while
+   * `run()` is pending, or there is a reader, a writer, or a wait, watch or
+   * delayed call with a ref.
+   */
+  ref(): void {
+    this.#refd = true;
+    this.#keepAlive();
+  }
+
+  /** Lets the process end whatever the reactor has to do, a pending `run()` included. */
+  unref(): void {
+    this.#refd = false;
+    this.#keepAlive();
+  }
+
+  /**
+   * Calls `f` at 'after startup', or at once if the reactor is running.
+   *
+   * @returns What `removeSystemEventTrigger` takes, or null if `f` has been called.
+   * @throws {TypeError} When `f` is not a function.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * reactor.callWhenRunning((text: string) => {
+   *   console.log(text);
+   *   reactor.stop();
+   * }, "running");
+   * await reactor.run();
+   * ```
+   */
+  callWhenRunning<A extends unknown[]>(
+    f: (...args: A) => unknown,
+    ...args: A
+  ): TriggerId | null {
+    checkFunction(f, "call when running", "f");
+    if (!this.#running) {
+      return this.addSystemEventTrigger("after", "startup", f, ...args);
+    }
+    this.#call(() => f(...args), "callWhenRunning");
+    return null;
+  }
+
+  /**
+   * Adds a trigger to an event: "startup", "shutdown", or one of your own.
+   *
+   * Each trigger runs once. 'before' triggers may return promises, which are waited for before 'during' begins.
+   *
+   * @param phase When in the event.
+   * @param event Its name.
+   * @param f What to call.
+   * @param args What to call it with.
+   * @returns What `removeSystemEventTrigger` takes.
+   * @throws {TypeError} When `phase` or `event` is not a string or `f` is not a function.
+   * @throws {RangeError} When there is no such phase.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * reactor.addSystemEventTrigger("before", "shutdown", () => fetch("data:,bye"));
+   * reactor.callLater(1, () => reactor.stop());
+   * await reactor.run(); // Ends after the fetch.
+   * ```
+   */
+  addSystemEventTrigger<A extends unknown[]>(
+    phase: Phase,
+    event: string,
+    f: (...args: A) => unknown,
+    ...args: A
+  ): TriggerId {
+    this.#requireOpen("add a system event trigger");
+    return this.#events.add(
+      phase,
+      event,
+      f as (...args: unknown[]) => unknown,
+      args,
+    );
+  }
+
+  /**
+   * Removes a trigger. A 'before' trigger that has run in an event that is still
+   * waiting is let be.
+   *
+   * @throws {TypeError} When `id` never was a trigger of this reactor.
+   * @throws {RangeError} When the trigger was removed before, or has run.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * const id = reactor.addSystemEventTrigger("during", "tea", () => console.log("tea"));
+   * reactor.removeSystemEventTrigger(id);
+   * reactor.fireSystemEvent("tea");
+   * ```
+   */
+  removeSystemEventTrigger(id: TriggerId): void {
+    this.#events.remove(id);
+  }
+
+  /**
+   * Fires an event: its triggers run now, all of them if no 'before' trigger
+   * returns a promise.
+   *
+   * @throws {TypeError} When `event` is not a string.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const reactor = new Reactor();
+   * let cups = 0;
+   * reactor.addSystemEventTrigger("during", "tea", () => cups++);
+   * reactor.fireSystemEvent("tea");
+   * assertEquals(cups, 1);
+   * ```
+   */
+  fireSystemEvent(event: string): void {
+    if (typeof event !== "string") {
+      throw new TypeError(
+        complaint(event, "fire a system event", "event", "a string"),
+      );
+    }
+    this.#events.fire(event);
+  }
+
+  // Time
+
+  /** The time in milliseconds. It never goes back, and only differences mean anything. */
+  now(): number {
+    return this.#calls.now();
+  }
+
+  /**
+   * Calls `f` once, `ms` milliseconds from now, never earlier and never from inside this call.
+   *
+   * @param ms Milliseconds, fractions and large numbers included.
+   * @param f What to call.
+   * @param args What to call it with.
+   * @returns The call, to cancel, delay or reset.
+   * @throws {TypeError} When `ms` is not a number or `f` is not a function.
+   * @throws {RangeError} When `ms` is NaN, infinite or negative.
+   * @throws {Deno.errors.BadResource} When the reactor is closed.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * reactor.callLater(10, (text: string) => console.log(text), "later");
+   * reactor.callLater(20, () => reactor.stop());
+   * await reactor.run();
+   * ```
+   */
+  callLater<A extends unknown[]>(
+    ms: number,
+    f: (...args: A) => unknown,
+    ...args: A
+  ): DelayedCall {
+    checkDelay(ms, "call later", "ms");
+    checkFunction(f, "call later", "f");
+    this.#requireOpen("call later");
+    this.#selfStart("call later");
+    return this.#calls.add(ms, f as (...args: unknown[]) => unknown, args);
+  }
+
+  /** The delayed calls that are to come, in no order, in a fresh array. */
+  getDelayedCalls(): DelayedCall[] {
+    return this.#calls.active();
+  }
+
+  // Descriptors
+
+  /**
+   * Calls `reader.doRead()` whenever its descriptor can be read. Adding it again
+   * does nothing.
+   *
+   * @throws {TypeError} When `reader` lacks one of its functions.
+   * @throws {RangeError} When the descriptor has another reader.
+   * @throws {Deno.errors.BadResource} When its number is not open (`code: "EBADF"`), or the reactor is closed.
+   *
+   * @example Usage
+   * ```ts
+   * import { FileDescriptor, Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const reactor = new Reactor();
+   * const [reader, writer] = FileDescriptor.pipe();
+   * writer.write(new Uint8Array([7]));
+   * const bytes = new Uint8Array(1);
+   * reactor.addReader({
+   *   fileno: () => reader.fileno(),
+   *   doRead() {
+   *     reader.read(bytes);
+   *     reactor.stop();
+   *   },
+   *   connectionLost: (reason) => console.log(reason.message),
+   * });
+   * await reactor.run();
+   * assertEquals(bytes[0], 7);
+   * reader.close();
+   * writer.close();
+   * ```
+   */
+  addReader(reader: ReadDescriptor): void {
+    this.#requireOpen("add a reader");
+    this.#selfStart("add a reader");
+    this.#descriptors.addReader(reader);
+  }
+
+  /** Stops reading for it. If it was not added, nothing happens. */
+  removeReader(reader: ReadDescriptor): void {
+    this.#descriptors.removeReader(reader);
+  }
+
+  /** The readers, in a fresh array. */
+  getReaders(): ReadDescriptor[] {
+    return this.#descriptors.readers();
+  }
+
+  /**
+   * Calls `writer.doWrite()` whenever its descriptor can be written to, or has an
+   * error that a write will tell. Adding it again does nothing.
+   *
+   * @throws {TypeError} When `writer` lacks one of its functions.
+   * @throws {RangeError} When the descriptor has another writer.
+   * @throws {Deno.errors.BadResource} When its number is not open (`code: "EBADF"`), or the reactor is closed.
+   *
+   * @example Usage
+   * ```ts
+   * import { FileDescriptor, Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * const [reader, writer] = FileDescriptor.pipe();
+   * reactor.addWriter({
+   *   fileno: () => writer.fileno(),
+   *   doWrite() {
+   *     writer.write(new Uint8Array([7]));
+   *     reactor.stop();
+   *   },
+   *   connectionLost: (reason) => console.log(reason.message),
+   * });
+   * await reactor.run();
+   * reader.close();
+   * writer.close();
+   * ```
+   */
+  addWriter(writer: WriteDescriptor): void {
+    this.#requireOpen("add a writer");
+    this.#selfStart("add a writer");
+    this.#descriptors.addWriter(writer);
+  }
+
+  /** Stops writing for it. If it was not added, nothing happens. */
+  removeWriter(writer: WriteDescriptor): void {
+    this.#descriptors.removeWriter(writer);
+  }
+
+  /** The writers, in a fresh array. */
+  getWriters(): WriteDescriptor[] {
+    return this.#descriptors.writers();
+  }
+
+  /** Removes all readers and writers, and returns them, each once. They are told nothing. */
+  removeAll(): (ReadDescriptor | WriteDescriptor)[] {
+    return this.#descriptors.removeAll();
+  }
+
+  /**
+   * Waits until a descriptor can be read, or its end is reached. Starts the
+   * reactor on Deno's loop if nothing has started it.
+   *
+   * @param fd The descriptor.
+   * @param options A signal that ends the wait, a label, and whether it keeps the process alive.
+   * @returns How the descriptor is. Rejects with `Deno.errors.BadResource` if it is not open or gets closed (`code: "EBADF"`), with the
+   * signal's reason, or with {@linkcode ReactorNotRunning} when the reactor ends.
+   *
+   * @example Usage
+   * ```ts
+   * import { FileDescriptor, reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const [reader, writer] = FileDescriptor.pipe();
+   * writer.close();
+   * const { readable, hangup } = await reactor.readable(reader);
+   * assertEquals({ readable, hangup }, { readable: true, hangup: true });
+   * reader.close();
+   * ```
+   */
+  readable(fd: Fd, options?: WaitOptions): Promise<Readiness> {
+    return this.#wait(fd, "readable", options);
+  }
+
+  /**
+   * Waits until a descriptor can be written to, or has an error. Starts the
+   * reactor on Deno's loop if nothing has started it.
+   *
+   * @param fd The descriptor.
+   * @param options A signal that ends the wait, a label, and whether it keeps the process alive.
+   * @returns How the descriptor is. Rejects as {@linkcode Reactor.readable} does.
+   *
+   * @example Usage
+   * ```ts
+   * import { FileDescriptor, reactor } from "@interleave/reactor";
+   * import { assert } from "@std/assert";
+   *
+   * const [reader, writer] = FileDescriptor.pipe();
+   * const { writable } = await reactor.writable(writer);
+   * assert(writable);
+   * reader.close();
+   * writer.close();
+   * ```
+   */
+  writable(fd: Fd, options?: WaitOptions): Promise<Readiness> {
+    return this.#wait(fd, "writable", options);
+  }
+
+  /**
+   * Waits for a descriptor again and again. Starts the reactor on Deno's loop if
+   * nothing has started it.
+   *
+   * @param fd The descriptor.
+   * @param interest What to wait for.
+   * @param options A signal that ends the watch, a label, and whether it keeps the process alive.
+   * @returns An async iterable of answers, one whenever the descriptor is ready. Leaving the loop closes it.
+   * @throws {TypeError} When an argument is of the wrong type.
+   * @throws {RangeError} When there is no such interest, or no descriptor can have that number.
+   * @throws {Deno.errors.BadResource} When the descriptor is not open (`code: "EBADF"`), or the reactor is closed.
+   *
+   * @example Usage
+   * ```ts
+   * import { FileDescriptor, reactor } from "@interleave/reactor";
+   *
+   * const [reader, writer] = FileDescriptor.pipe();
+   * writer.write(new Uint8Array([1]));
+   * using watch = reactor.watch(reader, ["readable", "priority"]);
+   * for await (const { readable } of watch) {
+   *   if (readable) break;
+   * }
+   * reader.close();
+   * writer.close();
+   * ```
+   */
+  watch(
+    fd: Fd,
+    interest: Interest | Interest[],
+    options?: WaitOptions,
+  ): Watch {
+    const action = "watch a descriptor";
+    const mask = maskOf(interest, action);
+    const checked = checkWaitOptions(options, action);
+    const number = numberOf(fd, action, "fd");
+    this.#requireOpen(action);
+    this.#startForPromises(action);
+    return new DescriptorWatch(
+      this.#descriptors,
+      this.#rest,
+      number,
+      mask,
+      action,
+      checked,
+      this.#captureStacks,
+    );
+  }
+
+  // Threads
+
+  /**
+   * Calls `f` on the main thread in a later round, never from inside this call,
+   * after those that were queued before it.
+   *
+   * @throws {TypeError} When `f` is not a function.
+   * @throws {Deno.errors.BadResource} When the reactor is closed.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * reactor.callFromThread(() => reactor.stop());
+   * await reactor.run();
+   * ```
+   */
+  callFromThread<A extends unknown[]>(
+    f: (...args: A) => unknown,
+    ...args: A
+  ): void {
+    checkFunction(f, "call from thread", "f");
+    this.#requireOpen("call from thread");
+    this.#selfStart("call from thread");
+    this.#enqueue(() => this.#call(() => f(...args), "callFromThread"));
+  }
+
+  // Embedding
+
+  /**
+   * A descriptor that is readable whenever the reactor has something to do,
+   * delayed calls included: for a host that can wait for a descriptor itself, and
+   * calls `iterate(0)` then. Undefined before the first use, after the end, and
+   * with the poll backend.
+   */
+  get backendFd(): number | undefined {
+    return this.#set?.pollable;
+  }
+
+  /** Milliseconds until there is something to do for sure: 0 now, -1 not before something happens; rounded up, at most 2147483647. */
+  nextTimeout(): number {
+    return wholeMilliseconds(this.#timeout());
+  }
+
+  /**
+   * Runs one turn, on this thread.
+   *
+   * A reactor that nothing has started is started by this, and is then driven by
+   * it alone, without a worker, until `run`, `interleave` or a wait puts it on a
+   * loop.
+   *
+   * @param ms How long to block at most if there is nothing to do, in milliseconds; -1 until something happens. @default {0}
+   * @returns Whether anything ran.
+   * @throws {TypeError} When `ms` is not a number.
+   * @throws {RangeError} When `ms` is neither -1 nor a finite number of at least 0.
+   * @throws {ReactorAlreadyRunning} When called from inside a callback of this reactor.
+   * @throws {ReactorNotRestartable} When the reactor has been stopped or closed.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * await using reactor = new Reactor();
+   * let done = false;
+   * reactor.callLater(5, () => done = true);
+   * while (!done) reactor.iterate(-1);
+   * ```
+   */
+  iterate(ms: number = 0): boolean {
+    if (ms !== -1) checkDelay(ms, "iterate", "ms");
+    if (this.#loop === undefined) {
+      this.#start("iterate", "iterate", false);
+      this.#selfStarted = true;
+    }
+    // "startup" may have ended it.
+    return this.#loop?.iterate(wholeMilliseconds(ms)) ?? true;
+  }
+
+  /**
+   * Tells what the reactor does: who watches which descriptor, what is to come,
+   * and what has happened so far.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const reactor = new Reactor({ label: "mine" });
+   * assertEquals(reactor.inspect().label, "mine");
+   * ```
+   */
+  inspect(): ReactorReport {
+    const host = this.#loop?.host;
+    return {
+      label: this.#label,
+      backend: this.#backend,
+      running: this.#running,
+      host: host === undefined
+        ? "none"
+        : typeof host === "string"
+        ? host
+        : typeof host === "function"
+        ? "waker"
+        : "queue",
+      keepsAlive: {
+        run: this.#refd && (this.#held || this.#isStopping),
+        descriptors: this.#refd ? this.#descriptors.refs : 0,
+        delayedCalls: this.#refd ? this.#calls.refs : 0,
+      },
+      descriptors: this.#descriptors.report(),
+      delayedCalls: this.#calls.active().map((call) => ({
+        time: call.getTime(),
+        text: String(call),
+      })),
+      signal: this.#signal,
+      counters: { ...this.#counters },
+    };
+  }
+
+  // Starting and ending
+
+  #start(host: Host, action: string, signals: boolean): void {
+    this.#requireRestartable(action);
+    if (this.#loop !== undefined) {
+      if (!this.#selfStarted) {
+        throw new ReactorAlreadyRunning(
+          `Cannot ${action}: the reactor is running`,
+        );
+      }
+      this.#loop.enter(host);
+      this.#selfStarted = false;
+      if (signals) this.#listenForSignals();
+      return;
+    }
+    const goOn = () => this.#loop === loop;
+    const loop = new TurnLoop(
+      {
+        begin: () => this.#descriptors.beginTurn(),
+        round: (ready) => this.#round(ready, goOn),
+        timeout: () => this.#timeout(),
+        deadline: () => this.#calls.next(),
+        report: (error, where) => this.#report(error, where),
+        failed: (error) => this.#fail(error),
+      },
+      this.#readinessSet(),
+      this.#budget,
+      this.#counters,
+    );
+    loop.enter(host); // Throws, if at all, before anything has changed.
+    this.#loop = loop;
+    this.#stopped = false;
+    this.#selfStarted = false;
+    if (this.#finished.used) this.#finished = newEnd();
+    this.#keepAlive();
+    this.#events.fire("startup", {
+      during: () => {
+        if (this.#loop !== loop) return;
+        this.#running = true;
+        if (signals) this.#listenForSignals();
+      },
+    });
+    loop.park();
+  }
+
+  /** For what can only end through a loop. */
+  #startForPromises(action: string): void {
+    if (this.#loop === undefined) {
+      this.#start("deno", action, false);
+      this.#selfStarted = true;
+    } else if (this.#loop.host === "iterate") {
+      this.#loop.enter("deno");
+    }
+  }
+
+  /** The shared reactor starts itself for everything. */
+  #selfStart(action: string): void {
+    if (this.#selfStarting) this.#startForPromises(action);
+  }
+
+  #requireRestartable(action: string): void {
+    if (this.#wasStopped || this.#closed !== undefined) {
+      throw new ReactorNotRestartable(
+        `Cannot ${action}: the reactor was ${
+          this.#closed === undefined ? "stopped" : "closed"
+        } and cannot start again`,
+      );
+    }
+  }
+
+  /** While `close()` still runs the shutdown, its triggers can do what they need to. */
+  #requireOpen(action: string): void {
+    if (this.#closed !== undefined && this.#loop === undefined) {
+      throw new Deno.errors.BadResource(
+        `Cannot ${action}: the reactor is closed`,
+      );
+    }
+  }
+
+  /** Between `stop()` and the end. */
+  get #isStopping(): boolean {
+    return this.#stopped && this.#loop !== undefined;
+  }
+
+  #shutDown(): void {
+    this.#events.fire("shutdown", {
+      during: () => {
+        this.#running = false;
+        this.#descriptors.endObservers(() =>
+          new ReactorNotRunning("The reactor has stopped")
+        );
+        this.#descriptors.endObjects(() =>
+          new ConnectionLost("The reactor has stopped")
+        );
+      },
+      finished: () => this.#endForGood(),
+    });
+  }
+
+  /** Nothing can be started any more, so nothing needs to stay open. */
+  #endForGood(): void {
+    this.#descriptors.endObservers(() =>
+      new ReactorNotRunning("The reactor has stopped")
+    );
+    this.#descriptors.endObjects(() =>
+      new ConnectionLost("The reactor has stopped")
+    );
+    this.#endRun();
+    this.#closeSet();
+  }
+
+  /** Ends the present run. */
+  #endRun(error?: Error): void {
+    const loop = this.#loop;
+    if (loop === undefined) return;
+    this.#removeSignalListeners?.();
+    this.#removeSignalListeners = undefined;
+    const { resolve, reject } = this.#finished;
+    const ended = loop.end();
+    this.#finished.used = true;
+    this.#loop = undefined;
+    ended.then(() => error === undefined ? resolve() : reject(error));
+  }
+
+  #fail(cause: Error): void {
+    const reason = () =>
+      new ReactorFailed(
+        "The reactor cannot go on: its worker died, and so did the one that took its place",
+        { cause },
+      );
+    this.#running = false;
+    this.#stopped = this.#wasStopped = true;
+    this.#report(reason(), "worker");
+    this.#descriptors.endObservers(reason);
+    this.#descriptors.endObjects(reason);
+    this.#endRun(reason());
+    this.#closeSet();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#loop !== undefined) {
+      if (!this.#stopped) this.stop();
+      // The host it has may never run a work item again.
+      if (this.#loop.host !== "deno") this.#loop.enter("deno");
+      this.#loop.wake();
+    } else {
+      this.#finished.resolve();
+    }
+    await this.finished.catch(() => {});
+    this.#wasStopped = true;
+    for (const call of this.#calls.active()) call.cancel();
+    this.#queue.length = 0;
+    this.#descriptors.removeAll();
+    this.#closeSet();
+  }
+
+  #readinessSet(): ReadinessSet {
+    if (this.#set === undefined && this.#over) {
+      throw new ReactorNotRestartable(
+        "Cannot watch a descriptor: the reactor was stopped and cannot start again",
+      );
+    }
+    return this.#set ??= this.#backend === "epoll"
+      ? new EpollSet()
+      : new PollSet();
+  }
+
+  #closeSet(): void {
+    this.#over = true;
+    this.#set?.close();
+    this.#set = undefined;
+  }
+
+  #listenForSignals(): void {
+    this.#removeSignalListeners = onTermination((signal) => {
+      this.#signal = signal;
+      this.#enqueue(() => {
+        if (!this.#stopped) this.stop();
+      });
+    });
+  }
+
+  // Running
+
+  /** See `Rounds.round`. */
+  #round(ready: number, goOn: () => boolean): number {
+    let ran = ready > 0 ? this.#descriptors.dispatch(ready, goOn) : 0;
+    if (this.#queue.length > 0) ran += this.#runQueue(goOn);
+    if (this.#calls.next() < Infinity) ran += this.#runCalls(goOn);
+    if (this.#shutdownDue && goOn()) {
+      this.#shutdownDue = false;
+      this.#shutDown();
+      ran++;
+    }
+    return ran;
+  }
+
+  /** What was queued before this round. The rest comes after I/O and timers have had their turn. */
+  #runQueue(goOn: () => boolean): number {
+    const queue = this.#queue;
+    this.#queue = [];
+    let ran = 0;
+    while (ran < queue.length && goOn()) queue[ran++]!();
+    if (ran < queue.length) this.#queue.unshift(...queue.slice(ran));
+    return ran;
+  }
+
+  #runCalls(goOn: () => boolean): number {
+    const now = this.#readClock();
+    return now === undefined
+      ? 0
+      : this.#calls.runDue(now, this.#callFailed, goOn);
+  }
+
+  /** See `Rounds.timeout`. */
+  #timeout(): number {
+    if (this.#queue.length > 0 || this.#shutdownDue) return 0;
+    const deadline = this.#calls.next();
+    if (deadline === Infinity) return -1;
+    const now = this.#readClock();
+    return now === undefined ? RETRY_CLOCK : Math.max(0, deadline - now);
+  }
+
+  /** The clock may be the user's. One that throws or tells no number must not stop the loop. */
+  #readClock(): number | undefined {
+    try {
+      return this.#calls.now();
+    } catch (error) {
+      this.#report(error, "clock");
+      return undefined;
+    }
+  }
+
+  #enqueue(f: () => void): void {
+    this.#queue.push(f);
+    this.#keepAlive();
+    this.#loop?.wake();
+  }
+
+  #keepAlive(): void {
+    this.#loop?.keepAlive(
+      this.#refd &&
+        (this.#held || this.#isStopping || this.#queue.length > 0 ||
+          this.#calls.refs > 0 || this.#descriptors.refs > 0),
+    );
+  }
+
+  /** Calls a function of the user's. Nothing escapes. */
+  #call(f: () => unknown, where: string): void {
+    try {
+      const result = f();
+      if (isThenable(result)) {
+        reportRejection(result, (error) => this.#report(error, where));
+      }
+    } catch (error) {
+      this.#report(error, where);
+    }
+  }
+
+  /** Tells the user of an error. Nothing escapes. */
+  #report(error: unknown, where: string): void {
+    try {
+      this.#onError(error, where);
+    } catch (another) {
+      console.error("The reactor's onError threw", another, "on", error);
+    }
+  }
+
+  async #wait(
+    fd: Fd,
+    interest: "readable" | "writable",
+    options: WaitOptions | undefined,
+  ): Promise<Readiness> {
+    const action = `wait until a descriptor is ${interest}`;
+    const checked = checkWaitOptions(options, action);
+    const number = numberOf(fd, action, "fd");
+    this.#requireOpen(action);
+    this.#startForPromises(action);
+    return await waitFor(
+      this.#descriptors,
+      number,
+      MASKS[interest],
+      action,
+      checked,
+      this.#captureStacks,
+    );
+  }
+}
+
+/** The end of a run, as a promise. */
+interface End extends PromiseWithResolvers<void> {
+  /** The run it belongs to has ended, or is about to. */
+  used: boolean;
+}
+
+function newEnd(): End {
+  const end = Promise.withResolvers<void>();
+  // Whoever does not look at `finished` has the failure from onError.
+  end.promise.catch(() => {});
+  return { ...end, used: false };
+}
+
+function checkSignals(
+  options: RunOptions | undefined,
+  action: string,
+  byDefault: boolean,
+): boolean {
+  if (options === undefined) return byDefault;
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(complaint(options, action, "options", "an object"));
+  }
+  const { signals = byDefault } = options;
+  if (typeof signals !== "boolean") {
+    throw new TypeError(
+      complaint(signals, action, "options.signals", "a boolean"),
+    );
+  }
+  return signals;
+}
+
+function checkOptions(options: ReactorOptions) {
+  const action = "make a reactor";
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(complaint(options, action, "options", "an object"));
+  }
+  const {
+    backend = Deno.build.os === "linux" ? "epoll" : "poll",
+    budget = {},
+    onError = reportToConsole,
+    clock = monotonic,
+    label,
+    captureStacks = false,
+  } = options;
+  if (backend !== "epoll" && backend !== "poll") {
+    const Class = typeof backend === "string" ? RangeError : TypeError;
+    throw new Class(
+      complaint(backend, action, "options.backend", '"epoll" or "poll"'),
+    );
+  }
+  if (typeof budget !== "object" || budget === null) {
+    throw new TypeError(
+      complaint(budget, action, "options.budget", "an object"),
+    );
+  }
+  const { ms = DEFAULT_BUDGET.ms, events = DEFAULT_BUDGET.events } = budget;
+  if (ms !== Infinity) checkDelay(ms, action, "options.budget.ms");
+  if (events !== Infinity) checkDelay(events, action, "options.budget.events");
+  checkFunction(onError, action, "options.onError");
+  checkFunction(clock, action, "options.clock");
+  if (label !== undefined && typeof label !== "string") {
+    throw new TypeError(complaint(label, action, "options.label", "a string"));
+  }
+  if (typeof captureStacks !== "boolean") {
+    throw new TypeError(
+      complaint(captureStacks, action, "options.captureStacks", "a boolean"),
+    );
+  }
+  return {
+    backend,
+    budget: { ms, events },
+    onError: onError as (error: unknown, where: string) => void,
+    clock: clock as () => number,
+    label,
+    captureStacks,
+  };
+}
+
+function maskOf(interest: unknown, action: string): number {
+  const interests = Array.isArray(interest) ? interest : [interest];
+  if (interests.length === 0) {
+    throw new RangeError(`Cannot ${action}: "interest" must not be empty`);
+  }
+  let mask = 0;
+  for (const one of interests) {
+    if (typeof one !== "string" || !Object.hasOwn(MASKS, one)) {
+      const Class = typeof one === "string" ? RangeError : TypeError;
+      throw new Class(
+        complaint(
+          one,
+          action,
+          "interest",
+          '"readable", "writable" or "priority"',
+        ),
+      );
+    }
+    mask |= MASKS[one as Interest];
+  }
+  return mask;
+}
+
+function monotonic(): number {
+  return performance.now();
+}
+
+function reportToConsole(error: unknown, where: string): void {
+  console.error(`Reactor: ${where} threw`, error);
+}
+
+/**
+ * The reactor that most programs need. It starts itself, on Deno's own loop, at
+ * the first use of anything that needs a loop; a `run()` or `interleave()` that
+ * follows takes it over.
+ *
+ * @example Usage
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ *
+ * const [reader, writer] = FileDescriptor.pipe();
+ * reactor.callLater(5, () => writer.close());
+ * await reactor.readable(reader);
+ * reader.close();
+ * ```
+ */
+export const reactor: Reactor = makeSelfStarting(new Reactor());

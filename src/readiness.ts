@@ -1,0 +1,108 @@
+/**
+ * What a wait answers.
+ *
+ * @module
+ */
+
+import { POLL, POSIX } from "../ffi/constants.ts";
+import { ERRNO, systemError } from "../ffi/errno.ts";
+import { libc } from "../ffi/libc.ts";
+
+/** The state of a descriptor that was waited for. */
+export interface Readiness {
+  /** The descriptor. */
+  readonly fd: number;
+  /** There is data to read, or the end of it: a read does not block. */
+  readonly readable: boolean;
+  /** There is room: a write does not block. */
+  readonly writable: boolean;
+  /** There is out-of-band data, or a device has something exceptional to say. */
+  readonly priority: boolean;
+  /** The other side has hung up. What it sent before can still be read. */
+  readonly hangup: boolean;
+  /**
+   * The error that is pending on the descriptor. Of a socket it is SO_ERROR,
+   * which has been cleared by looking at it: after a `connect`, this is where the
+   * outcome is.
+   */
+  readonly error?: Error;
+}
+
+/** What can be waited for. */
+export type Interest = "readable" | "writable" | "priority";
+
+/** The bits of `POLL` that each interest asks for. */
+export const MASKS: Readonly<Record<Interest, number>> = {
+  readable: POLL.IN,
+  writable: POLL.OUT,
+  priority: POLL.PRI,
+};
+
+/**
+ * Puts what the kernel found into words.
+ *
+ * @param asked The bits that were asked for: with `POLL.IN` among them, a
+ * hang-up or an error is something to read, because a read will tell.
+ */
+export function readinessOf(
+  fd: number,
+  events: number,
+  asked: number,
+): Readiness {
+  const ended = (events & (POLL.HUP | POLL.ERR)) !== 0;
+  const readiness = {
+    fd,
+    readable: (events & POLL.IN) !== 0 || ended && (asked & POLL.IN) !== 0,
+    writable: (events & POLL.OUT) !== 0,
+    priority: (events & POLL.PRI) !== 0,
+    hangup: (events & POLL.HUP) !== 0,
+  };
+  if ((events & POLL.ERR) === 0) return readiness;
+  const error = pendingError(fd);
+  return error === undefined ? readiness : { ...readiness, error };
+}
+
+/** What was found at two times, as one. */
+export function merged(earlier: Readiness, later: Readiness): Readiness {
+  const { fd } = later;
+  const error = later.error ?? earlier.error;
+  const readiness = {
+    fd,
+    readable: earlier.readable || later.readable,
+    writable: earlier.writable || later.writable,
+    priority: earlier.priority || later.priority,
+    hangup: earlier.hangup || later.hangup,
+  };
+  return error === undefined ? readiness : { ...readiness, error };
+}
+
+/**
+ * The error behind POLLERR: a socket's SO_ERROR, if nobody has taken it yet.
+ * What is no socket has no such word; on a pipe it means that nobody reads any
+ * more (pipe(7)), and other devices say nothing more than that they failed.
+ */
+function pendingError(fd: number): Error | undefined {
+  const action = `An error is pending on descriptor ${fd}`;
+  const value = new Int32Array(1);
+  const length = new Uint32Array([4]);
+  const { getsockopt, fstat } = libc();
+  if (getsockopt(fd, POSIX.SOL_SOCKET, POSIX.SO_ERROR, value, length) === 0) {
+    return value[0] === 0 ? undefined : systemError(action, value[0]!);
+  }
+  const isPipe = fileType(fd, fstat) === 0o010000;
+  return systemError(action, isPipe ? ERRNO.EPIPE! : ERRNO.EIO!);
+}
+
+/** The S_IFMT bits of a file's mode. struct stat has it at byte 24 on x86-64 Linux, 16 on arm64 Linux, 4 on macOS. */
+function fileType(
+  fd: number,
+  fstat: (fd: number, status: BufferSource) => number,
+): number {
+  const status = new DataView(new ArrayBuffer(256));
+  if (fstat(fd, status) !== 0) return 0;
+  const { os, arch } = Deno.build;
+  const mode = os === "darwin"
+    ? status.getUint16(4, true)
+    : status.getUint32(arch === "x86_64" ? 24 : 16, true);
+  return mode & 0o170000;
+}

@@ -1,0 +1,144 @@
+/**
+ * Waiting once for a descriptor, as a promise.
+ *
+ * @module
+ */
+
+import { complaint } from "./arguments.ts";
+import { captureStack } from "./capture_stack.ts";
+import type { Descriptors, Observer } from "./descriptors.ts";
+import { type Readiness, readinessOf } from "./readiness.ts";
+
+/** Options of {@linkcode Reactor.readable}, {@linkcode Reactor.writable} and {@linkcode Reactor.watch}. */
+export interface WaitOptions {
+  /** Ends the wait: it rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** A name for `inspect()`. */
+  label?: string;
+  /**
+   * Keeps the process alive while it waits.
+   *
+   * @default {true}
+   */
+  persistent?: boolean;
+}
+
+/** Options that have been looked at: each property once, and checked. */
+export interface CheckedWaitOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly label: string | undefined;
+  readonly persistent: boolean;
+}
+
+/**
+ * Checks the options of a wait.
+ *
+ * @throws {TypeError} When one is of the wrong type.
+ */
+export function checkWaitOptions(
+  options: WaitOptions | undefined,
+  action: string,
+): CheckedWaitOptions {
+  if (options === undefined) {
+    return { signal: undefined, label: undefined, persistent: true };
+  }
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(complaint(options, action, "options", "an object"));
+  }
+  const { signal, label, persistent = true } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(
+      complaint(signal, action, "options.signal", "an AbortSignal"),
+    );
+  }
+  if (label !== undefined && typeof label !== "string") {
+    throw new TypeError(complaint(label, action, "options.label", "a string"));
+  }
+  if (typeof persistent !== "boolean") {
+    throw new TypeError(
+      complaint(persistent, action, "options.persistent", "a boolean"),
+    );
+  }
+  return { signal, label, persistent };
+}
+
+/** One wait. */
+class Wait implements Observer {
+  readonly kind = "wait";
+  readonly refd: boolean;
+  readonly label: string | undefined;
+  readonly stack: string | undefined;
+  mask: number;
+  round = 0;
+  readonly #asked: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #settled: PromiseWithResolvers<Readiness>;
+  readonly #leave: (wait: Wait) => void;
+  readonly #aborted = () => {
+    this.#leave(this);
+    this.#settled.reject(this.#signal!.reason);
+  };
+
+  constructor(
+    mask: number,
+    options: CheckedWaitOptions,
+    settled: PromiseWithResolvers<Readiness>,
+    stack: string | undefined,
+    leave: (wait: Wait) => void,
+  ) {
+    this.mask = this.#asked = mask;
+    this.refd = options.persistent;
+    this.label = options.label;
+    this.stack = stack;
+    this.#signal = options.signal;
+    this.#settled = settled;
+    this.#leave = leave;
+  }
+
+  begin(): void {
+    this.#signal?.addEventListener("abort", this.#aborted, { once: true });
+  }
+
+  ready(fd: number, events: number): void {
+    this.#end();
+    this.#leave(this);
+    this.#settled.resolve(readinessOf(fd, events, this.#asked));
+  }
+
+  lost(reason: Error): void {
+    this.#end();
+    this.#settled.reject(reason);
+  }
+
+  #end(): void {
+    this.#signal?.removeEventListener("abort", this.#aborted);
+  }
+}
+
+/**
+ * Waits once.
+ *
+ * @param mask The bits of `POLL` to wait for.
+ * @param stacks Whether to remember who waits.
+ */
+export function waitFor(
+  descriptors: Descriptors,
+  fd: number,
+  mask: number,
+  action: string,
+  options: CheckedWaitOptions,
+  stacks: boolean,
+): Promise<Readiness> {
+  options.signal?.throwIfAborted();
+  const settled = Promise.withResolvers<Readiness>();
+  const wait = new Wait(
+    mask,
+    options,
+    settled,
+    stacks ? captureStack() : undefined,
+    (wait) => descriptors.unobserve(fd, wait),
+  );
+  descriptors.observe(fd, action, wait);
+  wait.begin();
+  return settled.promise;
+}
