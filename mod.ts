@@ -1,6 +1,42 @@
 /**
  * Waits for file descriptors off the main thread, inside anybody's event loop.
  *
+ * Deno can't wait for a descriptor that it did not open. This module can: a
+ * worker blocks in `poll()`, called through FFI, and what became ready runs on
+ * the main thread, as a promise, an async iterable, a stream or a callback,
+ * beside everything else that Deno's loop does.
+ *
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [reader, writer] = FileDescriptor.pipe();
+ * reactor.callLater(10, () => {
+ *   writer.write(new TextEncoder().encode("hello"));
+ *   writer.close();
+ * });
+ *
+ * let text = "";
+ * for await (const bytes of reader.readable()) {
+ *   text += new TextDecoder().decode(bytes);
+ * }
+ * assertEquals(text, "hello");
+ * ```
+ *
+ * | to | use |
+ * |---|---|
+ * | wait once, or again and again | {@linkcode Reactor.readable}, {@linkcode Reactor.writable}, {@linkcode Reactor.watch} |
+ * | own a descriptor, with streams | {@linkcode FileDescriptor} |
+ * | write callbacks, as for Twisted | {@linkcode Reactor.addReader}, {@linkcode Reactor.addWriter} |
+ * | call later, on the reactor's clock | {@linkcode Reactor.callLater} |
+ * | run in Deno's loop until told to stop | {@linkcode Reactor.run} |
+ * | run in another loop | {@linkcode Reactor.interleave} with a {@linkcode Waker} or a {@linkcode BlockingQueue}; {@linkcode Reactor.iterate} |
+ * | see what is going on | {@linkcode Reactor.inspect} |
+ *
+ * It needs `--allow-ffi` and no other permission, runs on Linux and macOS, and
+ * opens nothing before its first use. Times are milliseconds. A descriptor is a
+ * number, or anything with a `fileno()`.
+ *
  * @module
  */
 
@@ -27,6 +63,11 @@ export {
 export type { ReactorErrorOptions } from "./src/errors.ts";
 export type { Fd } from "./src/fd.ts";
 export { FileDescriptor } from "./src/file_descriptor.ts";
+export type {
+  AdoptOptions,
+  OpenOptions,
+  StreamOptions,
+} from "./src/file_descriptor.ts";
 export { Reactor, reactor } from "./src/reactor.ts";
 export type {
   ReactorOptions,

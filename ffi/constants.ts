@@ -1,13 +1,16 @@
 /**
  * The numbers of POSIX that differ from system to system.
  *
- * The values are those of the C headers: `<fcntl.h>`, `<poll.h>`, `<sys/socket.h>`, `<time.h>`, `<termios.h>` of Linux (glibc and
- * musl agree, and so do x86-64 and arm64 for what stands here) and of macOS.
+ * The values are those of the C headers: `<fcntl.h>`, `<poll.h>`,
+ * `<sys/socket.h>`, `<time.h>`, `<termios.h>` of Linux (glibc and musl agree,
+ * and so do x86-64 and arm64 for what stands here) and of macOS.
  *
  * @module
  */
 
-/** Constants that Linux and macOS both have, with the running system's values. */
+/**
+ * Constants that Linux and macOS both have, with the running system's values.
+ */
 export interface PosixConstants {
   /** `open`: read only. */
   readonly O_RDONLY: number;
@@ -119,7 +122,10 @@ const DARWIN: PosixConstants = {
   CLOCK_MONOTONIC: 6,
 };
 
-/** The running system's values. On a system without an own table, Linux's: nothing there gets as far as using them. */
+/**
+ * The running system's values. On a system without an own table, Linux's:
+ * nothing there gets as far as using them.
+ */
 export const POSIX: PosixConstants = Deno.build.os === "darwin"
   ? DARWIN
   : LINUX;
@@ -128,7 +134,10 @@ export const POSIX: PosixConstants = Deno.build.os === "darwin"
 export const POLL = {
   /** Data to read, or the end of it. */
   IN: 0x01,
-  /** An exceptional condition: out-of-band data, a changed sysfs attribute, a packet-mode pty. */
+  /**
+   * An exceptional condition: out-of-band data, a changed sysfs attribute, a
+   * packet-mode pty.
+   */
   PRI: 0x02,
   /** Room to write. */
   OUT: 0x04,
@@ -136,11 +145,17 @@ export const POLL = {
   ERR: 0x08,
   /** The other side hung up. Reported whether asked for or not. */
   HUP: 0x10,
-  /** The number is no open descriptor. Reported by `poll()` only, whether asked for or not. */
+  /**
+   * The number is no open descriptor. Reported by `poll()` only, whether asked
+   * for or not.
+   */
   NVAL: 0x20,
 } as const;
 
-/** Linux only: the numbers of epoll, eventfd, timerfd, inotify and process descriptors. */
+/**
+ * Linux only: the numbers of epoll, eventfd, timerfd, inotify and process
+ * descriptors.
+ */
 export const LINUX_ONLY = {
   /** `epoll_ctl`: add a descriptor to the set. */
   EPOLL_CTL_ADD: 1,
@@ -148,7 +163,10 @@ export const LINUX_ONLY = {
   EPOLL_CTL_DEL: 2,
   /** `epoll_ctl`: change what is asked of a descriptor in the set. */
   EPOLL_CTL_MOD: 3,
-  /** `epoll`: report a change once rather than a state for as long as it lasts (bit 31, here of a signed word). */
+  /**
+   * `epoll`: report a change once rather than a state for as long as it lasts
+   * (bit 31, here of a signed word).
+   */
   EPOLLET: -2147483648,
   /** `eventfd`, `timerfd`, `inotify`, `pidfd`: never block. */
   NONBLOCK: 0o4000,

@@ -1,14 +1,18 @@
 /**
  * The readiness set of Linux: everything lives in one epoll set.
  *
- * The descriptors, an eventfd for wake-ups and a timerfd for the nearest timer are members of one set, and the worker calls `poll()` on the
- * set's own descriptor. Why that is worth it:
+ * The descriptors, an eventfd for wake-ups and a timerfd for the nearest timer
+ * are members of one set, and the worker calls `poll()` on the set's own
+ * descriptor. Why that is worth it:
  *
- * - a thread may change an epoll set while another one sleeps on it (epoll(7)), so neither a change of interest nor an earlier timer needs
- *   a wake-up;
- * - the sleeping worker holds a reference to the set only, so closing a member takes effect at once;
- * - the cost of a wake-up grows with what is ready, not with what is registered;
- * - every event carries 64 bits of ours: the number and a serial, so an event of an earlier registration is told from one of the present.
+ * - a thread may change an epoll set while another one sleeps on it (epoll(7)),
+ *   so neither a change of interest nor an earlier timer needs a wake-up;
+ * - the sleeping worker holds a reference to the set only, so closing a member
+ *   takes effect at once;
+ * - the cost of a wake-up grows with what is ready, not with what is
+ *   registered;
+ * - every event carries 64 bits of ours: the number and a serial, so an event
+ *   of an earlier registration is told from one of the present.
  *
  * @module
  */
@@ -25,10 +29,14 @@ import {
 
 const { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET } = LINUX_ONLY;
 
-/** How many events one `epoll_wait` fetches. The kernel serves the rest first the next time, so nobody starves. */
+/**
+ * How many events one `epoll_wait` fetches. The kernel serves the rest first
+ * the next time, so nobody starves.
+ */
 const BATCH = 1024;
 
-// struct epoll_event is packed on x86-64 (linux/eventpoll.h): a word of events and 64 bits of data. Elsewhere, padding stands between them.
+// struct epoll_event is packed on x86-64 (linux/eventpoll.h): a word of events
+// and 64 bits of data. Elsewhere, padding stands between them.
 const STRIDE = Deno.build.arch === "x86_64" ? 3 : 4;
 const OFFSET = STRIDE - 2;
 
@@ -50,14 +58,21 @@ export class EpollSet implements ReadinessSet {
   readonly #wake: number;
   readonly #timer: number;
   readonly #event = new Int32Array(STRIDE);
-  /** struct itimerspec as pairs of words: two intervals, then seconds and nanoseconds of the delay. */
+  /**
+   * struct itimerspec as pairs of words: two intervals, then seconds and
+   * nanoseconds of the delay.
+   */
   readonly #delay = new Int32Array(8);
-  /** The deadline that the timer is set to, on the reactor's clock; Infinity for none. */
+  /**
+   * The deadline that the timer is set to, on the reactor's clock; Infinity for
+   * none.
+   */
   #programmed = Infinity;
   #wakePending = false;
   /**
-   * What epoll refuses with EPERM, because it cannot wait for it: regular files, directories, /dev/null. `poll()` calls these
-   * ready at all times, and so does this set.
+   * What epoll refuses with EPERM, because it cannot wait for it: regular
+   * files, directories, /dev/null. `poll()` calls these ready at all times, and
+   * so does this set.
    */
   readonly #alwaysReady = new Map<number, Registration>();
 
@@ -96,7 +111,8 @@ export class EpollSet implements ReadinessSet {
         this.#serveAlways({ fd, serial, mask });
         return 0;
       case ERRNO.EEXIST:
-        // An orphan: the same file under the same number, registered before that was closed and came back.
+        // An orphan: the same file under the same number, registered before
+        // that was closed and came back.
         return this.change(fd, serial, mask);
       default:
         return reason;
@@ -113,7 +129,8 @@ export class EpollSet implements ReadinessSet {
   }
 
   remove(fd: number, serial: number): void {
-    // A failure means that the number is closed, perhaps in use for another file: the kernel has removed it already.
+    // A failure means that the number is closed, perhaps in use for another
+    // file: the kernel has removed it already.
     if (!this.#alwaysReady.delete(fd)) {
       this.#control(EPOLL_CTL_DEL, fd, serial, 0);
     }
@@ -123,7 +140,8 @@ export class EpollSet implements ReadinessSet {
     if (this.#alwaysReady.has(fd)) {
       return libc().fcntl(fd, POSIX.F_GETFD, 0) >= 0;
     }
-    // The set's members are keyed by open file and number together (fs/eventpoll.c), so this finds exactly the one that was added.
+    // The set's members are keyed by open file and number together
+    // (fs/eventpoll.c), so this finds exactly the one that was added.
     return this.#control(EPOLL_CTL_MOD, fd, serial, mask) === 0;
   }
 
@@ -146,22 +164,26 @@ export class EpollSet implements ReadinessSet {
   }
 
   sooner(ms: number, deadline: number): boolean {
-    // A timer that was cancelled leaves the earlier setting behind: one idle wake-up is cheaper than a system call for every cancellation.
+    // A timer that was cancelled leaves the earlier setting behind: one idle
+    // wake-up is cheaper than a system call for every cancellation.
     if (deadline < this.#programmed) this.#program(ms, deadline);
     return true;
   }
 
-  wake(): void {
-    if (this.#wakePending) return;
+  wake(): boolean {
+    if (this.#wakePending) return false;
     this.#wakePending = true;
-    // Nobody reads the eventfd. Registered as edge-triggered, each write is an event of its own, and its counter lasts for 2^64 writes.
+    // Nobody reads the eventfd. Registered as edge-triggered, each write is an
+    // event of its own, and its counter lasts for 2^64 writes.
     libc().write(this.#wake, ONE, 8);
+    return true;
   }
 
   rebuild(live: Iterable<Registration>): Registration[] {
     const action = "Cannot rebuild the epoll set";
     const fresh = check(this.#libc.epoll_create1(LINUX_ONLY.CLOEXEC), action);
-    // The new set takes the old one's number, which others may know as `pollable`.
+    // The new set takes the old one's number, which others may know as
+    // `pollable`.
     check(this.#libc.dup3(fresh, this.#set, LINUX_ONLY.CLOEXEC), action);
     libc().close(fresh);
     check(this.#addInternals(this.#set), action);
@@ -188,14 +210,18 @@ export class EpollSet implements ReadinessSet {
     mask: number,
   ): number {
     const event = this.#event;
-    // A hang-up is reported whatever is asked for. Where nothing is, the edge trigger makes that once instead of without end.
+    // A hang-up is reported whatever is asked for. Where nothing is, the edge
+    // trigger makes that once instead of without end.
     event[0] = mask === 0 ? EPOLLET : mask;
     event[OFFSET] = fd;
     event[OFFSET + 1] = serial;
     return this.#libc.epoll_ctl(this.#set, operation, fd, event);
   }
 
-  /** Why a call failed. It is repeated until errno says the same twice, because errno alone is not always to be trusted (see `errno`). */
+  /**
+   * Why a call failed. It is repeated until errno says the same twice, because
+   * errno alone is not always to be trusted (see `errno`).
+   */
   #reason(operation: number, fd: number, serial: number, mask: number): number {
     for (let before = errno();;) {
       if (this.#control(operation, fd, serial, mask) === 0) return 0;
@@ -205,7 +231,10 @@ export class EpollSet implements ReadinessSet {
     }
   }
 
-  /** Adds the wake-up and the timer, edge-triggered: that an event was fetched is enough, neither has to be read. */
+  /**
+   * Adds the wake-up and the timer, edge-triggered: that an event was fetched
+   * is enough, neither has to be read.
+   */
   #addInternals(set: number): number {
     const event = this.#event;
     let result = 0;
@@ -259,7 +288,8 @@ export class EpollSet implements ReadinessSet {
       const whole = Math.min(ms, LONGEST_WAIT);
       const seconds = Math.floor(whole / 1000);
       delay[4] = seconds;
-      // Rounded up and never zero: a timer is not early, and an overdue one expires at once.
+      // Rounded up and never zero: a timer is not early, and an overdue one
+      // expires at once.
       delay[6] = Math.min(
         999_999_999,
         Math.ceil((whole - seconds * 1000) * 1e6) + 1,

@@ -6,7 +6,10 @@
 
 import { errno } from "./libc.ts";
 
-/** An error that the kernel gave: Deno's class for it where there is one, with the kernel's word attached. */
+/**
+ * An error that the kernel gave: Deno's class for it where there is one, with
+ * the kernel's word attached.
+ */
 export interface SystemError extends Error {
   /** The name from `<errno.h>`, such as "EBADF". */
   code: string;
@@ -138,7 +141,8 @@ export function errnoName(errno: number): string {
  *
  * @param action What failed, as in "Cannot read descriptor 7".
  * @param errno The number that the call left behind.
- * @returns An instance of Deno's class for it (`Deno.errors.BadResource` for EBADF, ...) or a plain `Error`, with `code` and `errno` set.
+ * @returns An instance of Deno's class for it (`Deno.errors.BadResource` for
+ * EBADF, ...) or a plain `Error`, with `code` and `errno` set.
  *
  * @example Usage
  * ```ts

@@ -1,14 +1,18 @@
 /**
  * The worker's whole program: wait until armed, `poll()`, report; again.
  *
- * {@linkcode pollLoop} is one closure-free function, because it reaches the worker as its own source text in a `data:` URL. That is the only
- * form that needs no permission besides `--allow-ffi`, be it from a checkout, from a registry, offline or in a compiled program: a worker from a
- * file would need permission to read that file, and one from a registry would not be in the module graph.
+ * {@linkcode pollLoop} is one closure-free function, because it reaches the
+ * worker as its own source text in a `data:` URL. That is the only form that
+ * needs no permission besides `--allow-ffi`, be it from a checkout, from a
+ * registry, offline or in a compiled program: a worker from a file would need
+ * permission to read that file, and one from a registry would not be in the
+ * module graph.
  *
  * ## The hand-over
  *
- * **The worker polls only between two runs of the main side, and there is at most one work item outstanding.** One word of shared
- * memory, `STATE`, says whose turn it is:
+ * **The worker polls only between two runs of the main side, and there is at
+ * most one work item outstanding.** One word of shared memory, `STATE`, says
+ * whose turn it is:
  *
  * ```text
  *     main thread                       STATE                    worker thread
@@ -22,10 +26,13 @@
  *     arm again ------------------->   ARMED
  * ```
  *
- * Who may change it: the main side sets ARMED, and only from PARKED or REPORTED; it takes an ARMED back to PARKED (compare and exchange) if the
- * worker has not taken it yet; it sets ENDING from any state. The worker sets POLLING from ARMED and REPORTED from POLLING, by compare and exchange,
- * so an ENDING in between is never overwritten; and it sets FAILED at the end of an unexpected error. A message carries the SEQUENCE it was armed
- * with: one that has been overtaken by a withdrawal names an old number and is ignored.
+ * Who may change it: the main side sets ARMED, and only from PARKED or
+ * REPORTED; it takes an ARMED back to PARKED (compare and exchange) if the
+ * worker has not taken it yet; it sets ENDING from any state. The worker sets
+ * POLLING from ARMED and REPORTED from POLLING, by compare and exchange, so an
+ * ENDING in between is never overwritten; and it sets FAILED at the end of an
+ * unexpected error. A message carries the SEQUENCE it was armed with: one that
+ * has been overtaken by a withdrawal names an old number and is ignored.
  *
  * @module
  */
@@ -58,7 +65,10 @@ export const WORD = {
   SEQUENCE: 3,
   /** How many tables have been sent after the first one. */
   TABLES: 4,
-  /** 1 if a report is to be posted as a message; 0 if the main side waits on STATE instead. */
+  /**
+   * 1 if a report is to be posted as a message; 0 if the main side waits on
+   * STATE instead.
+   */
   POST: 5,
   /** 1 as soon as the worker is up. */
   UP: 6,
@@ -130,7 +140,8 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
         table = threads.receiveMessageOnPort(port)!.message.table;
       }
       const sequence = control[words.SEQUENCE]!;
-      // Whatever it returns, interrupted included, the main side looks for itself.
+      // Whatever it returns, interrupted included, the main side looks for
+      // itself.
       poll(table, control[words.COUNT]!, control[words.TIMEOUT]!);
       Atomics.compareExchange(
         control,

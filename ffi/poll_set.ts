@@ -1,14 +1,18 @@
 /**
  * The portable readiness set: a table for `poll()`.
  *
- * The main thread keeps the table that it changes; the worker polls a copy, taken whenever it is about to wait. So a change needs a wake-up
- * while the worker is parked, and two facts of `poll()` need care:
+ * The main thread keeps the table that it changes; the worker polls a copy,
+ * taken whenever it is about to wait. So a change needs a wake-up while the
+ * worker is parked, and two facts of `poll()` need care:
  *
- * - the kernel holds a reference to every open file of a `poll()` under way, so a descriptor that is closed meanwhile stays open for
- *   its peer until the call has returned (`borrows`);
- * - `poll()` knows numbers only. When one is closed and used again, its slot would report the new file. So a registration remembers the
- *   file's identity (device and inode, from `fstat`), which is compared before an event is believed. Anonymous files of one kind (two
- *   eventfds, say) share an inode and can't be told apart; an epoll set can.
+ * - the kernel holds a reference to every open file of a `poll()` under way, so
+ *   a descriptor that is closed meanwhile stays open for its peer until the
+ *   call has returned (`borrows`);
+ * - `poll()` knows numbers only. When one is closed and used again, its slot
+ *   would report the new file. So a registration remembers the file's identity
+ *   (device and inode, from `fstat`), which is compared before an event is
+ *   believed. Anonymous files of one kind (two eventfds, say) share an inode
+ *   and can't be told apart; an epoll set can.
  *
  * @module
  */
@@ -42,7 +46,10 @@ export class PollSet implements ReadinessSet {
   stale = true;
 
   readonly #libc: Libc = libc();
-  /** struct pollfd: the descriptor, then the events asked for in the lower and those found in the upper half of a word. */
+  /**
+   * struct pollfd: the descriptor, then the events asked for in the lower and
+   * those found in the upper half of a word.
+   */
   #own = new Int32Array(ROOM * 2);
   #serials = new Int32Array(ROOM);
   #identities = new Int32Array(ROOM * IDENTITY);
@@ -73,7 +80,8 @@ export class PollSet implements ReadinessSet {
   change(fd: number, _serial: number, mask: number): number {
     if (!this.holds(fd)) return ERRNO.EBADF!;
     const slot = this.#slots.get(fd)!;
-    // poll() passes over negative numbers. With nothing to ask for it would report a hang-up all the same, without end.
+    // poll() passes over negative numbers. With nothing to ask for it would
+    // report a hang-up all the same, without end.
     this.#own[2 * slot] = mask === 0 ? ~fd : fd;
     this.#own[2 * slot + 1] = mask;
     this.stale = true;
@@ -145,11 +153,12 @@ export class PollSet implements ReadinessSet {
     return false;
   }
 
-  wake(): void {
-    if (this.#wakePending) return;
+  wake(): boolean {
+    if (this.#wakePending) return false;
     this.#wakePending = true;
     this.#wakeBytes.fill(1);
     this.#libc.write(this.#wakeEnds[1], this.#wakeBytes, 8);
+    return true;
   }
 
   rebuild(): Registration[] {
@@ -160,7 +169,10 @@ export class PollSet implements ReadinessSet {
     for (const fd of new Set(this.#wakeEnds)) this.#libc.close(fd);
   }
 
-  /** Why a number has no status; looked at until errno says the same twice (see `errno`). */
+  /**
+   * Why a number has no status; looked at until errno says the same twice (see
+   * `errno`).
+   */
   #reason(fd: number): number {
     for (let before = errno();;) {
       if (this.#libc.fstat(fd, this.#status) === 0) return ERRNO.EBADF!;
@@ -176,7 +188,8 @@ export class PollSet implements ReadinessSet {
     this.#own[2 * slot] = fd;
     this.#own[2 * slot + 1] = mask;
     this.#serials[slot] = serial;
-    // struct stat begins alike where it matters, on Linux (x86-64, arm64) and macOS: the device in word 0, the inode in words 2 and 3.
+    // struct stat begins alike where it matters, on Linux (x86-64, arm64) and
+    // macOS: the device in word 0, the inode in words 2 and 3.
     this.#identities[IDENTITY * slot] = this.#status[0]!;
     this.#identities[IDENTITY * slot + 1] = this.#status[2]!;
     this.#identities[IDENTITY * slot + 2] = this.#status[3]!;
@@ -197,7 +210,10 @@ function doubled(array: Int32Array): Int32Array<ArrayBuffer> {
   return result;
 }
 
-/** A descriptor to write to and one that is readable then: an eventfd is both, elsewhere it takes a pipe. */
+/**
+ * A descriptor to write to and one that is readable then: an eventfd is both,
+ * elsewhere it takes a pipe.
+ */
 function makeWake(): readonly [read: number, write: number] {
   const action = "Cannot make a wake-up descriptor";
   if (Deno.build.os === "linux") {

@@ -1,14 +1,21 @@
 /**
- * What a reactor asks of the kernel: a set of descriptors, of which some are ready.
+ * What a reactor asks of the kernel: a set of descriptors, of which some are
+ * ready.
  *
- * Two implementations serve the same verbs: `epoll_set.ts` and `poll_set.ts`. Only the wait itself leaves the main thread: the worker calls
- * `poll()` on {@linkcode ReadinessSet.table} and tells that it returned. What is ready the main thread finds out by itself, with
- * {@linkcode ReadinessSet.drain}: no result crosses from thread to thread, so none can be out of date when it arrives.
+ * Two implementations serve the same verbs: `epoll_set.ts` and `poll_set.ts`.
+ * Only the wait itself leaves the main thread: the worker calls `poll()` on
+ * {@linkcode ReadinessSet.table} and tells that it returned. What is ready the
+ * main thread finds out by itself, with {@linkcode ReadinessSet.drain}: no
+ * result crosses from thread to thread, so none can be out of date when it
+ * arrives.
  *
  * @module
  */
 
-/** The serial number of a set's own descriptors (wake-up, timer) in its results. Those of others start at 1. */
+/**
+ * The serial number of a set's own descriptors (wake-up, timer) in its results.
+ * Those of others start at 1.
+ */
 export const INTERNAL = 0;
 
 /** A registration that a set is to carry over when it is rebuilt. */
@@ -25,12 +32,16 @@ export interface Registration {
 export interface ReadinessSet {
   /** Which implementation this is. */
   readonly backend: "epoll" | "poll";
-  /** One descriptor that is readable whenever anything in the set is ready, where there is one. */
+  /**
+   * One descriptor that is readable whenever anything in the set is ready,
+   * where there is one.
+   */
   readonly pollable: number | undefined;
 
   /**
-   * What {@linkcode drain} found: at entry `i` stand, at `i * stride`, the ready bits, and at `i * stride + offset` the
-   * descriptor followed by its serial number.
+   * What {@linkcode drain} found: at entry `i` stand, at `i * stride`, the
+   * ready bits, and at `i * stride + offset` the descriptor followed by its
+   * serial number.
    */
   readonly results: Int32Array;
   /** The length of an entry in `results`, in words. */
@@ -38,13 +49,22 @@ export interface ReadinessSet {
   /** Where the descriptor stands in an entry, in words. */
   readonly offset: number;
 
-  /** The `struct pollfd` array, in shared memory, that the worker polls. Replaced by a longer one when it must grow. */
+  /**
+   * The `struct pollfd` array, in shared memory, that the worker polls.
+   * Replaced by a longer one when it must grow.
+   */
   readonly table: Int32Array;
   /** The number of entries in `table`. */
   readonly count: number;
-  /** The parked worker holds references to the descriptors themselves: a closed one lives on until its `poll()` has returned. */
+  /**
+   * The parked worker holds references to the descriptors themselves: a closed
+   * one lives on until its `poll()` has returned.
+   */
   readonly borrows: boolean;
-  /** Something changed that the parked worker cannot see: it has to be woken. Cleared by {@linkcode prepare}. */
+  /**
+   * Something changed that the parked worker cannot see: it has to be woken.
+   * Cleared by {@linkcode prepare}.
+   */
   readonly stale: boolean;
 
   /**
@@ -57,23 +77,27 @@ export interface ReadinessSet {
   add(fd: number, serial: number, mask: number): number;
 
   /**
-   * Changes what is asked of a descriptor that was added. With a `mask` of 0 nothing is, but the set still knows which
-   * file it was.
+   * Changes what is asked of a descriptor that was added. With a `mask` of 0
+   * nothing is, but the set still knows which file it was.
    *
-   * @returns 0, or the errno that says why the kernel refused: the number is not the file any more that was added.
+   * @returns 0, or the errno that says why the kernel refused: the number is
+   * not the file any more that was added.
    */
   change(fd: number, serial: number, mask: number): number;
 
   /** Removes a descriptor that was added, whatever has become of its number. */
   remove(fd: number, serial: number): void;
 
-  /** Whether the registered number still is the open file that was registered. */
+  /**
+   * Whether the registered number still is the open file that was registered.
+   */
   holds(fd: number, serial: number, mask: number): boolean;
 
   /**
    * Fills `results` with what is ready now.
    *
-   * @param timeout How long to wait if nothing is, in whole milliseconds; -1 for ever.
+   * @param timeout How long to wait if nothing is, in whole milliseconds; -1
+   * for ever.
    * @returns The number of entries; an interrupted wait finds nothing.
    */
   drain(timeout: number): number;
@@ -82,7 +106,8 @@ export interface ReadinessSet {
    * Gets ready for a wait.
    *
    * @param ms The time until the nearest timer: 0 now, -1 none.
-   * @param deadline The same as a point on the reactor's clock, to tell whether it has changed.
+   * @param deadline The same as a point on the reactor's clock, to tell whether
+   * it has changed.
    * @returns The timeout for the worker's `poll()`, in whole milliseconds.
    */
   prepare(ms: number, deadline: number): number;
@@ -94,13 +119,19 @@ export interface ReadinessSet {
    */
   sooner(ms: number, deadline: number): boolean;
 
-  /** Makes the wait return. At most one wake-up is pending at a time. Callable whether anybody waits or not. */
-  wake(): void;
+  /**
+   * Makes the wait return, or the next one if nobody waits.
+   *
+   * @returns False when a wake-up is pending already: there is one at a time.
+   */
+  wake(): boolean;
 
   /**
-   * Drops registrations that belong to nobody, by starting over with those that do.
+   * Drops registrations that belong to nobody, by starting over with those that
+   * do.
    *
-   * @returns The registrations that could not be carried over: their numbers are open no longer.
+   * @returns The registrations that could not be carried over: their numbers
+   * are open no longer.
    */
   rebuild(live: Iterable<Registration>): Registration[];
 
@@ -111,7 +142,10 @@ export interface ReadinessSet {
 /** The longest timeout that `poll()` takes, a C int of milliseconds. */
 export const LONGEST_WAIT = 2147483647;
 
-/** A timeout for `poll()`: rounded up, so that no timer is early, and within the range of a C int. */
+/**
+ * A timeout for `poll()`: rounded up, so that no timer is early, and within the
+ * range of a C int.
+ */
 export function wholeMilliseconds(ms: number): number {
   return ms < 0 ? -1 : Math.min(Math.ceil(ms), LONGEST_WAIT);
 }

@@ -10,19 +10,22 @@ import { ReactorAlreadyRunning } from "./errors.ts";
 /** A run of a reactor that puts its work items into a queue. */
 export interface WorkSource {
   /**
-   * Blocks this thread until there is a report, and then puts its work item into the queue.
+   * Blocks this thread until there is a report, and then puts its work item
+   * into the queue.
    *
    * @param ms How long at most; Infinity for ever.
-   * @returns False when the time is up; undefined when nothing can come: the item taken last has not run yet.
+   * @returns False when the time is up; undefined when nothing can come: the
+   * item taken last has not run yet.
    */
   wait(ms: number): boolean | undefined;
 }
 
 /**
- * The host of a synchronous program: {@linkcode BlockingQueue.get} blocks the thread until there is a work item.
+ * The host of a synchronous program: {@linkcode BlockingQueue.get} blocks the
+ * thread until there is a work item.
  *
- * Deno's own loop, promises included, stands still while a program blocks in `get`. Callbacks, timers and descriptors of
- * the reactor work.
+ * Deno's own loop, promises included, stands still while a program blocks in
+ * `get`. Callbacks, timers and descriptors of the reactor work.
  *
  * @example A synchronous program that waits for a timer
  * ```ts
@@ -70,8 +73,10 @@ export class BlockingQueue {
    * Takes the next work item, blocking this thread until there is one.
    *
    * @param ms How long to block at most, in milliseconds. @default {Infinity}
-   * @returns The work item: call it. `undefined` after `ms`; also, without an `ms`, at once when none can come any more, since the reactor has
-   * ended or the work item taken before has not returned, so that `while ((work = queue.get())) work()` ends with the reactor.
+   * @returns The work item: call it. `undefined` after `ms`; also, without an
+   * `ms`, at once when none can come any more, since the reactor has ended or
+   * the work item taken before has not returned, so that `while ((work =
+   * queue.get())) work()` ends with the reactor.
    * @throws {TypeError} When `ms` is not a number.
    * @throws {RangeError} When `ms` is NaN or negative.
    *

@@ -4,7 +4,10 @@
  * @module
  */
 
-/** The stack of calls at this point, without the reactor's own frames at its top. */
+/**
+ * The stack of calls at this point, without the reactor's own frames at its
+ * top.
+ */
 export function captureStack(): string | undefined {
   const holder: { stack?: string } = {};
   Error.captureStackTrace(holder);

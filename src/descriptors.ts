@@ -1,15 +1,20 @@
 /**
  * Who watches which descriptor.
  *
- * Everything that watches one number, be it a reader, a writer, waits or watches, shares one {@linkcode Entry}, whose
- * merged interest is what the readiness set knows. Three stamps keep events from those they were not meant for:
+ * Everything that watches one number, be it a reader, a writer, waits or
+ * watches, shares one {@linkcode Entry}, whose merged interest is what the
+ * readiness set knows. Three stamps keep events from those they were not meant
+ * for:
  *
- * - An entry's *serial* goes into the set with the number, and comes back with each event. An event with another serial
- *   belongs to an earlier registration of the number, and reaches nobody.
- * - A registration's *round* says when it was made. What a drain found before that is not delivered to it: not to a
- *   reader that took another one's place on the same number in the middle of a dispatch.
- * - An entry's *proof* says when its number was last known to be the file that was registered. Numbers are closed
- *   behind the reactor's back, and used again: see `#isGenuine`.
+ * - An entry's *serial* goes into the set with the number, and comes back with
+ *   each event. An event with another serial belongs to an earlier registration
+ *   of the number, and reaches nobody.
+ * - A registration's *round* says when it was made. What a drain found before
+ *   that is not delivered to it: not to a reader that took another one's place
+ *   on the same number in the middle of a dispatch.
+ * - An entry's *proof* says when its number was last known to be the file that
+ *   was registered. Numbers are closed behind the reactor's back, and used
+ *   again: see `#isGenuine`.
  *
  * @module
  */
@@ -30,19 +35,28 @@ import { isThenable, reportRejection } from "./thenable.ts";
 
 /** Something with a descriptor to read from. */
 export interface ReadDescriptor {
-  /** The descriptor. Looked at when it is added, and at each event: -1 or a throw then means that it is lost. */
+  /**
+   * The descriptor. Looked at when it is added, and at each event: -1 or a
+   * throw then means that it is lost.
+   */
   fileno(): number;
   /**
-   * The descriptor can be read, or its end is reached, or the other side hung up: a read will tell. Called again for as
-   * long as that is so.
+   * The descriptor can be read, or its end is reached, or the other side hung
+   * up: a read will tell. Called again for as long as that is so.
    *
-   * @returns An Error to end the descriptor with. `ConnectionDone` ends only the reading half if there is a
-   * `readConnectionLost`. Anything else means "go on"; a promise that rejects is reported. A throw ends it, too.
+   * @returns An Error to end the descriptor with. `ConnectionDone` ends only
+   * the reading half if there is a `readConnectionLost`. Anything else means
+   * "go on"; a promise that rejects is reported. A throw ends it, too.
    */
   doRead(): unknown;
-  /** The reactor has dropped the descriptor, reading and writing. Called once. */
+  /**
+   * The reactor has dropped the descriptor, reading and writing. Called once.
+   */
   connectionLost(reason: Error): void;
-  /** The other side has ended its half. Its presence says that half-closed is understood. */
+  /**
+   * The other side has ended its half. Its presence says that half-closed is
+   * understood.
+   */
   readConnectionLost?(reason: Error): void;
   /** A name for messages and `inspect()`. */
   label?: string;
@@ -50,17 +64,22 @@ export interface ReadDescriptor {
 
 /** Something with a descriptor to write to. */
 export interface WriteDescriptor {
-  /** The descriptor. Looked at when it is added, and at each event: -1 or a throw then means that it is lost. */
+  /**
+   * The descriptor. Looked at when it is added, and at each event: -1 or a
+   * throw then means that it is lost.
+   */
   fileno(): number;
   /**
-   * The descriptor can be written to, or an error is pending there: a write will tell. Called again for as long as that
-   * is so.
+   * The descriptor can be written to, or an error is pending there: a write
+   * will tell. Called again for as long as that is so.
    *
-   * @returns An Error to end the descriptor with. Anything else means "go on"; a promise that rejects is reported. A
-   * throw ends it, too.
+   * @returns An Error to end the descriptor with. Anything else means "go on";
+   * a promise that rejects is reported. A throw ends it, too.
    */
   doWrite(): unknown;
-  /** The reactor has dropped the descriptor, reading and writing. Called once. */
+  /**
+   * The reactor has dropped the descriptor, reading and writing. Called once.
+   */
   connectionLost(reason: Error): void;
   /** A name for messages and `inspect()`. */
   label?: string;
@@ -98,7 +117,9 @@ class Entry implements Registration {
   writer: WriteDescriptor | undefined;
   writerRound = 0;
   writerStack: string | undefined;
-  /** Replaced, never changed: a dispatch goes on over the array that it holds. */
+  /**
+   * Replaced, never changed: a dispatch goes on over the array that it holds.
+   */
   observers: readonly Observer[] = [];
   proof = -1;
 
@@ -160,9 +181,15 @@ export interface WatcherReport {
   readonly stack: string | undefined;
 }
 
-/** What concerns a reader: reading tells whether there is data, an end or an error. */
+/**
+ * What concerns a reader: reading tells whether there is data, an end or an
+ * error.
+ */
 const READABLE = POLL.IN | POLL.HUP | POLL.ERR;
-/** What concerns a writer. If the other side has hung up, the write says so (EPIPE). */
+/**
+ * What concerns a writer. If the other side has hung up, the write says so
+ * (EPIPE).
+ */
 const WRITABLE = POLL.OUT | POLL.HUP | POLL.ERR;
 
 /** Those with registrations: what a descriptor leaves before it is closed. */
@@ -170,9 +197,9 @@ const inUse = new Set<Descriptors>();
 
 /**
  * Removes every registration of a number from every reactor, for its owner to
- * close it then. Readers and writers get `connectionLost(ConnectionLost)`, waits
- * and watches `Deno.errors.BadResource`. Afterwards no worker holds a reference
- * to it, so closing it takes effect at once.
+ * close it then. Readers and writers get `connectionLost(ConnectionLost)`,
+ * waits and watches `Deno.errors.BadResource`. Afterwards no worker holds a
+ * reference to it, so closing it takes effect at once.
  */
 export function leaveReactors(fd: number): void {
   for (const descriptors of [...inUse]) descriptors.leave(fd);
@@ -192,7 +219,10 @@ export class Descriptors {
   #turn = 0;
   /** Serials of this turn whose events reached nobody. */
   readonly #orphans = new Set<number>();
-  /** The object whose callback is on the stack, until it is told that it is lost. */
+  /**
+   * The object whose callback is on the stack, until it is told that it is
+   * lost.
+   */
   #current: ReadDescriptor | WriteDescriptor | undefined;
 
   /** Makes an empty collection. */
@@ -423,8 +453,8 @@ export class Descriptors {
 
   /**
    * The entry of a number, if the number still is what was registered. If it is
-   * not, those who watched it are told now that somebody asks: an epoll set says
-   * nothing when its member is closed.
+   * not, those who watched it are told now that somebody asks: an epoll set
+   * says nothing when its member is closed.
    */
   #entryOf(
     fd: number,
@@ -437,7 +467,10 @@ export class Descriptors {
     return undefined;
   }
 
-  /** Adds to the entry of a number, or makes one. The kernel is asked first: if it refuses, nothing has changed. */
+  /**
+   * Adds to the entry of a number, or makes one. The kernel is asked first: if
+   * it refuses, nothing has changed.
+   */
   #register(
     fd: number,
     action: string,
@@ -462,13 +495,19 @@ export class Descriptors {
     this.#options.refsChanged();
   }
 
-  /** Serials fit the 32 bits that an event has for them, and begin again after 2^31 registrations. */
+  /**
+   * Serials fit the 32 bits that an event has for them, and begin again after
+   * 2^31 registrations.
+   */
   #nextSerial(): number {
     this.#serial = this.#serial === 0x7fffffff ? 1 : this.#serial + 1;
     return this.#serial;
   }
 
-  /** Makes the set follow what the entry wants, after somebody has left it or asks for something else. */
+  /**
+   * Makes the set follow what the entry wants, after somebody has left it or
+   * asks for something else.
+   */
   #update(entry: Entry): void {
     const set = this.#options.set();
     if (entry.isEmpty) {
@@ -532,8 +571,8 @@ export class Descriptors {
    *
    * With epoll one look a turn is enough, and one more whenever a number was
    * given back since: the kernel removes a closed file from its sets, unless a
-   * duplicate keeps it open. poll() knows nothing but numbers, so there it takes
-   * a look at each event.
+   * duplicate keeps it open. poll() knows nothing but numbers, so there it
+   * takes a look at each event.
    */
   #isGenuine(set: ReadinessSet, entry: Entry): boolean {
     const stamp = set.borrows ? NaN : this.#turn + closeCount();
@@ -544,8 +583,8 @@ export class Descriptors {
   }
 
   /**
-   * A descriptor was closed behind the reactor's back. Inside a call of somebody
-   * else's, readers and writers learn it in a later round.
+   * A descriptor was closed behind the reactor's back. Inside a call of
+   * somebody else's, readers and writers learn it in a later round.
    *
    * @param asker Whose call it is: an object that comes with a new descriptor
    * under the old number has nothing to be told.
@@ -656,7 +695,8 @@ export class Descriptors {
       }
       return;
     }
-    // The callback itself has led to its loss, by closing the descriptor for one.
+    // The callback itself has led to its loss, by closing the descriptor for
+    // one.
     if (this.#current !== object) return;
     const { readConnectionLost } = object as ReadDescriptor;
     if (

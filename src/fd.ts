@@ -40,7 +40,10 @@ export function currentNumber(object: { fileno(): number }): number {
   );
 }
 
-/** What the owner of a number gets that is not open, or not the same file any more. */
+/**
+ * What the owner of a number gets that is not open, or not the same file any
+ * more.
+ */
 export function notOpen(action: string): SystemError {
   return systemError(action, ERRNO.EBADF!);
 }

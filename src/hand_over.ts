@@ -1,7 +1,9 @@
 /**
- * The main side of the worker: start it, arm it, take back what it was asked, end it.
+ * The main side of the worker: start it, arm it, take back what it was asked,
+ * end it.
  *
- * The two lanes, the word between them and the invariant are drawn in `ffi/poll_loop.ts`.
+ * The two lanes, the word between them and the invariant are drawn in
+ * `ffi/poll_loop.ts`.
  *
  * @module
  */
@@ -15,7 +17,10 @@ import {
   WORD,
 } from "../ffi/poll_loop.ts";
 
-/** How long a worker may take to come up, or to return from a `poll()` that was woken, before it counts as dead. */
+/**
+ * How long a worker may take to come up, or to return from a `poll()` that was
+ * woken, before it counts as dead.
+ */
 const PATIENCE = 10_000;
 
 /** What the worker has to say. */
@@ -37,7 +42,8 @@ export class HandOver {
   #over = false;
 
   /**
-   * Starts a worker. It does not keep the process alive until {@linkcode ref} is called.
+   * Starts a worker. It does not keep the process alive until {@linkcode ref}
+   * is called.
    *
    * @param table The first table that it will poll.
    * @param listener What the worker's reports go to.
@@ -45,7 +51,8 @@ export class HandOver {
   constructor(table: Int32Array, listener: HandOverListener) {
     this.#table = table;
     this.#listener = listener;
-    // Not imported: loading this module takes 5 ms, which a program that only imports the reactor should not pay.
+    // Not imported: loading this module takes 5 ms, which a program that only
+    // imports the reactor should not pay.
     const { MessageChannel, Worker } = process.getBuiltinModule(
       "node:worker_threads",
     );
@@ -63,7 +70,8 @@ export class HandOver {
       const threads = process.getBuiltinModule("node:worker_threads");
       (${pollLoop})(threads.workerData, threads);
     }`;
-    // Of node:worker_threads, because a web Worker could not be unref'ed: it would hold the process for as long as poll() blocks.
+    // Of node:worker_threads, because a web Worker could not be unref'ed: it
+    // would hold the process for as long as poll() blocks.
     this.#worker = new Worker(
       new URL(`data:text/javascript,${encodeURIComponent(source)}`),
       { workerData: data, transferList: [port2] },
@@ -89,9 +97,11 @@ export class HandOver {
   }
 
   /**
-   * Lets the worker wait. Only after a report, or a withdrawal, or at the beginning.
+   * Lets the worker wait. Only after a report, or a withdrawal, or at the
+   * beginning.
    *
-   * @param table The table to poll; a longer one than before may take its place.
+   * @param table The table to poll; a longer one than before may take its
+   * place.
    * @param count The number of its entries.
    * @param timeout The timeout for `poll()`, in milliseconds; -1 for ever.
    */
@@ -111,13 +121,17 @@ export class HandOver {
     Atomics.notify(control, WORD.STATE);
   }
 
-  /** The number of the present arming, as in {@linkcode HandOverListener.reported}. */
+  /**
+   * The number of the present arming, as in {@linkcode
+   * HandOverListener.reported}.
+   */
   get sequence(): number {
     return this.#control[WORD.SEQUENCE]!;
   }
 
   /**
-   * Takes back what the worker was asked. On return it is not inside `poll()`, and no report of that wait will be heeded.
+   * Takes back what the worker was asked. On return it is not inside `poll()`,
+   * and no report of that wait will be heeded.
    *
    * @param wake Makes the `poll()` under way return.
    */
@@ -168,7 +182,10 @@ export class HandOver {
     return true;
   }
 
-  /** Whether reports are posted as messages, or waited for by {@linkcode waitForReport}. */
+  /**
+   * Whether reports are posted as messages, or waited for by {@linkcode
+   * waitForReport}.
+   */
   set posting(on: boolean) {
     Atomics.store(this.#control, WORD.POST, on ? 1 : 0);
   }

@@ -51,7 +51,10 @@ export interface ReactorOptions {
    * @default {"epoll"} on Linux, `"poll"` elsewhere
    */
   backend?: "epoll" | "poll";
-  /** How long one work item may hold the host, before it gives way and goes on in the next one. */
+  /**
+   * How long one work item may hold the host, before it gives way and goes on
+   * in the next one.
+   */
   budget?: {
     /**
      * Milliseconds.
@@ -74,7 +77,8 @@ export interface ReactorOptions {
    */
   onError?: (error: unknown, where: string) => void;
   /**
-   * The clock for delayed calls, in milliseconds. It is read anew in each round.
+   * The clock for delayed calls, in milliseconds. It is read anew in each
+   * round.
    *
    * @default {performance.now}
    */
@@ -106,7 +110,10 @@ export interface ReactorReport {
   readonly running: boolean;
   /** Where its work items run at present. */
   readonly host: "none" | "deno" | "iterate" | "waker" | "queue";
-  /** What keeps the process alive: the run itself, descriptors, delayed calls; all false after `unref()`. */
+  /**
+   * What keeps the process alive: the run itself, descriptors, delayed calls;
+   * all false after `unref()`.
+   */
   readonly keepsAlive: {
     /** `run()` is pending, or the reactor is about to stop. */
     readonly run: boolean;
@@ -141,7 +148,8 @@ let makeSelfStarting: (reactor: Reactor) => Reactor;
  * Waits for file descriptors off the main thread, and runs callbacks on it.
  *
  * Most programs need only the shared instance {@linkcode reactor}. One of your
- * own is for another host than Deno's loop, other options, or an end of its own.
+ * own is for another host than Deno's loop, other options, or an end of its
+ * own.
  *
  * @example Waiting for a descriptor
  * ```ts
@@ -181,7 +189,10 @@ export class Reactor implements AsyncDisposable {
     wakes: 0,
   };
 
-  /** Made at the first use, closed at the end. A crash keeps it, with what is registered. */
+  /**
+   * Made at the first use, closed at the end. A crash keeps it, with what is
+   * registered.
+   */
   #set: ReadinessSet | undefined;
   readonly #descriptors: Descriptors;
   readonly #calls: DelayedCalls;
@@ -256,7 +267,10 @@ export class Reactor implements AsyncDisposable {
 
   // Lifecycle
 
-  /** Whether the reactor runs: from the 'during' phase of "startup" to that of "shutdown". */
+  /**
+   * Whether the reactor runs: from the 'during' phase of "startup" to that of
+   * "shutdown".
+   */
   get running(): boolean {
     return this.#running;
   }
@@ -265,9 +279,11 @@ export class Reactor implements AsyncDisposable {
    * Runs on Deno's own loop, until `stop()` or `crash()`.
    *
    * @param options Whether signals call `stop()`. @default {{ signals: true }}
-   * @returns Resolves after the last 'after' trigger of "shutdown", or after `crash()`. Rejects with
-   * {@linkcode ReactorAlreadyRunning} if the reactor was started before, other than by itself, with
-   * {@linkcode ReactorNotRestartable} if it has been stopped or closed, and with {@linkcode ReactorFailed} if it can't go on.
+   * @returns Resolves after the last 'after' trigger of "shutdown", or after
+   * `crash()`. Rejects with {@linkcode ReactorAlreadyRunning} if the reactor
+   * was started before, other than by itself, with {@linkcode
+   * ReactorNotRestartable} if it has been stopped or closed, and with
+   * {@linkcode ReactorFailed} if it can't go on.
    *
    * @example Usage
    * ```ts
@@ -295,12 +311,15 @@ export class Reactor implements AsyncDisposable {
   /**
    * Runs in a host: its loop, or its queue. Returns at once, "startup" fired.
    *
-   * @param waker Takes work items to where the host runs things, or a queue to take them from. Without one, they run on Deno's own loop.
+   * @param waker Takes work items to where the host runs things, or a queue to
+   * take them from. Without one, they run on Deno's own loop.
    * @param options Whether signals call `stop()`. @default {{ signals: false }}
    * @throws {TypeError} When `waker` is neither a function nor a queue.
-   * @throws {ReactorAlreadyRunning} When the reactor was started before, other than by itself, or the queue serves another one.
+   * @throws {ReactorAlreadyRunning} When the reactor was started before, other
+   * than by itself, or the queue serves another one.
    * @throws {ReactorNotRestartable} When it has been stopped or closed.
-   * @throws {Deno.errors.NotCapable} When the program runs without `--allow-ffi`.
+   * @throws {Deno.errors.NotCapable} When the program runs without
+   * `--allow-ffi`.
    *
    * @example A host that runs work items when it likes
    * ```ts
@@ -333,7 +352,8 @@ export class Reactor implements AsyncDisposable {
   /**
    * Begins an orderly end: in the next work item, "shutdown" is fired.
    *
-   * @throws {ReactorNotRunning} When the reactor was not started, or `stop()` was called before.
+   * @throws {ReactorNotRunning} When the reactor was not started, or `stop()`
+   * was called before.
    *
    * @example Usage
    * ```ts
@@ -390,7 +410,10 @@ export class Reactor implements AsyncDisposable {
     this.#endRun();
   }
 
-  /** Settles when the current or last run has ended, however it ended. Rejects with {@linkcode ReactorFailed} only. */
+  /**
+   * Settles when the current or last run has ended, however it ended. Rejects
+   * with {@linkcode ReactorFailed} only.
+   */
   get finished(): Promise<void> {
     return this.#finished.promise;
   }
@@ -422,16 +445,19 @@ export class Reactor implements AsyncDisposable {
   }
 
   /**
-   * Lets the reactor keep the process alive, as it does from the beginning: while
-   * `run()` is pending, or there is a reader, a writer, or a wait, watch or
-   * delayed call with a ref.
+   * Lets the reactor keep the process alive, as it does from the beginning:
+   * while `run()` is pending, or there is a reader, a writer, or a wait, watch
+   * or delayed call with a ref.
    */
   ref(): void {
     this.#refd = true;
     this.#keepAlive();
   }
 
-  /** Lets the process end whatever the reactor has to do, a pending `run()` included. */
+  /**
+   * Lets the process end whatever the reactor has to do, a pending `run()`
+   * included.
+   */
   unref(): void {
     this.#refd = false;
     this.#keepAlive();
@@ -440,7 +466,8 @@ export class Reactor implements AsyncDisposable {
   /**
    * Calls `f` at 'after startup', or at once if the reactor is running.
    *
-   * @returns What `removeSystemEventTrigger` takes, or null if `f` has been called.
+   * @returns What `removeSystemEventTrigger` takes, or null if `f` has been
+   * called.
    * @throws {TypeError} When `f` is not a function.
    *
    * @example Usage
@@ -470,14 +497,16 @@ export class Reactor implements AsyncDisposable {
   /**
    * Adds a trigger to an event: "startup", "shutdown", or one of your own.
    *
-   * Each trigger runs once. 'before' triggers may return promises, which are waited for before 'during' begins.
+   * Each trigger runs once. 'before' triggers may return promises, which are
+   * waited for before 'during' begins.
    *
    * @param phase When in the event.
    * @param event Its name.
    * @param f What to call.
    * @param args What to call it with.
    * @returns What `removeSystemEventTrigger` takes.
-   * @throws {TypeError} When `phase` or `event` is not a string or `f` is not a function.
+   * @throws {TypeError} When `phase` or `event` is not a string or `f` is not a
+   * function.
    * @throws {RangeError} When there is no such phase.
    *
    * @example Usage
@@ -506,8 +535,8 @@ export class Reactor implements AsyncDisposable {
   }
 
   /**
-   * Removes a trigger. A 'before' trigger that has run in an event that is still
-   * waiting is let be.
+   * Removes a trigger. A 'before' trigger that has run in an event that is
+   * still waiting is let be.
    *
    * @throws {TypeError} When `id` never was a trigger of this reactor.
    * @throws {RangeError} When the trigger was removed before, or has run.
@@ -523,6 +552,7 @@ export class Reactor implements AsyncDisposable {
    * ```
    */
   removeSystemEventTrigger(id: TriggerId): void {
+    if (this.#closed !== undefined && this.#loop === undefined) return;
     this.#events.remove(id);
   }
 
@@ -555,13 +585,17 @@ export class Reactor implements AsyncDisposable {
 
   // Time
 
-  /** The time in milliseconds. It never goes back, and only differences mean anything. */
+  /**
+   * The time in milliseconds. It never goes back, and only differences mean
+   * anything.
+   */
   now(): number {
     return this.#calls.now();
   }
 
   /**
-   * Calls `f` once, `ms` milliseconds from now, never earlier and never from inside this call.
+   * Calls `f` once, `ms` milliseconds from now, never earlier and never from
+   * inside this call.
    *
    * @param ms Milliseconds, fractions and large numbers included.
    * @param f What to call.
@@ -601,12 +635,13 @@ export class Reactor implements AsyncDisposable {
   // Descriptors
 
   /**
-   * Calls `reader.doRead()` whenever its descriptor can be read. Adding it again
-   * does nothing.
+   * Calls `reader.doRead()` whenever its descriptor can be read. Adding it
+   * again does nothing.
    *
    * @throws {TypeError} When `reader` lacks one of its functions.
    * @throws {RangeError} When the descriptor has another reader.
-   * @throws {Deno.errors.BadResource} When its number is not open (`code: "EBADF"`), or the reactor is closed.
+   * @throws {Deno.errors.BadResource} When its number is not open (`code:
+   * "EBADF"`), or the reactor is closed.
    *
    * @example Usage
    * ```ts
@@ -648,12 +683,13 @@ export class Reactor implements AsyncDisposable {
   }
 
   /**
-   * Calls `writer.doWrite()` whenever its descriptor can be written to, or has an
-   * error that a write will tell. Adding it again does nothing.
+   * Calls `writer.doWrite()` whenever its descriptor can be written to, or has
+   * an error that a write will tell. Adding it again does nothing.
    *
    * @throws {TypeError} When `writer` lacks one of its functions.
    * @throws {RangeError} When the descriptor has another writer.
-   * @throws {Deno.errors.BadResource} When its number is not open (`code: "EBADF"`), or the reactor is closed.
+   * @throws {Deno.errors.BadResource} When its number is not open (`code:
+   * "EBADF"`), or the reactor is closed.
    *
    * @example Usage
    * ```ts
@@ -690,7 +726,10 @@ export class Reactor implements AsyncDisposable {
     return this.#descriptors.writers();
   }
 
-  /** Removes all readers and writers, and returns them, each once. They are told nothing. */
+  /**
+   * Removes all readers and writers, and returns them, each once. They are told
+   * nothing.
+   */
   removeAll(): (ReadDescriptor | WriteDescriptor)[] {
     return this.#descriptors.removeAll();
   }
@@ -700,9 +739,11 @@ export class Reactor implements AsyncDisposable {
    * reactor on Deno's loop if nothing has started it.
    *
    * @param fd The descriptor.
-   * @param options A signal that ends the wait, a label, and whether it keeps the process alive.
-   * @returns How the descriptor is. Rejects with `Deno.errors.BadResource` if it is not open or gets closed (`code: "EBADF"`), with the
-   * signal's reason, or with {@linkcode ReactorNotRunning} when the reactor ends.
+   * @param options A signal that ends the wait, a label, and whether it keeps
+   * the process alive.
+   * @returns How the descriptor is. Rejects with `Deno.errors.BadResource` if
+   * it is not open or gets closed (`code: "EBADF"`), with the signal's reason,
+   * or with {@linkcode ReactorNotRunning} when the reactor ends.
    *
    * @example Usage
    * ```ts
@@ -725,8 +766,10 @@ export class Reactor implements AsyncDisposable {
    * reactor on Deno's loop if nothing has started it.
    *
    * @param fd The descriptor.
-   * @param options A signal that ends the wait, a label, and whether it keeps the process alive.
-   * @returns How the descriptor is. Rejects as {@linkcode Reactor.readable} does.
+   * @param options A signal that ends the wait, a label, and whether it keeps
+   * the process alive.
+   * @returns How the descriptor is. Rejects as {@linkcode Reactor.readable}
+   * does.
    *
    * @example Usage
    * ```ts
@@ -745,16 +788,20 @@ export class Reactor implements AsyncDisposable {
   }
 
   /**
-   * Waits for a descriptor again and again. Starts the reactor on Deno's loop if
-   * nothing has started it.
+   * Waits for a descriptor again and again. Starts the reactor on Deno's loop
+   * if nothing has started it.
    *
    * @param fd The descriptor.
    * @param interest What to wait for.
-   * @param options A signal that ends the watch, a label, and whether it keeps the process alive.
-   * @returns An async iterable of answers, one whenever the descriptor is ready. Leaving the loop closes it.
+   * @param options A signal that ends the watch, a label, and whether it keeps
+   * the process alive.
+   * @returns An async iterable of answers, one whenever the descriptor is
+   * ready. Leaving the loop closes it.
    * @throws {TypeError} When an argument is of the wrong type.
-   * @throws {RangeError} When there is no such interest, or no descriptor can have that number.
-   * @throws {Deno.errors.BadResource} When the descriptor is not open (`code: "EBADF"`), or the reactor is closed.
+   * @throws {RangeError} When there is no such interest, or no descriptor can
+   * have that number.
+   * @throws {Deno.errors.BadResource} When the descriptor is not open (`code:
+   * "EBADF"`), or the reactor is closed.
    *
    * @example Usage
    * ```ts
@@ -824,15 +871,18 @@ export class Reactor implements AsyncDisposable {
 
   /**
    * A descriptor that is readable whenever the reactor has something to do,
-   * delayed calls included: for a host that can wait for a descriptor itself, and
-   * calls `iterate(0)` then. Undefined before the first use, after the end, and
-   * with the poll backend.
+   * delayed calls included: for a host that can wait for a descriptor itself,
+   * and calls `iterate(0)` then. Undefined before the first use, after the end,
+   * and with the poll backend.
    */
   get backendFd(): number | undefined {
     return this.#set?.pollable;
   }
 
-  /** Milliseconds until there is something to do for sure: 0 now, -1 not before something happens; rounded up, at most 2147483647. */
+  /**
+   * Milliseconds until there is something to do for sure: 0 now, -1 not before
+   * something happens; rounded up, at most 2147483647.
+   */
   nextTimeout(): number {
     return wholeMilliseconds(this.#timeout());
   }
@@ -840,16 +890,20 @@ export class Reactor implements AsyncDisposable {
   /**
    * Runs one turn, on this thread.
    *
-   * A reactor that nothing has started is started by this, and is then driven by
-   * it alone, without a worker, until `run`, `interleave` or a wait puts it on a
-   * loop.
+   * A reactor that nothing has started is started by this, and is then driven
+   * by it alone, without a worker, until `run`, `interleave` or a wait puts it
+   * on a loop.
    *
-   * @param ms How long to block at most if there is nothing to do, in milliseconds; -1 until something happens. @default {0}
+   * @param ms How long to block at most if there is nothing to do, in
+   * milliseconds; -1 until something happens. @default {0}
    * @returns Whether anything ran.
    * @throws {TypeError} When `ms` is not a number.
-   * @throws {RangeError} When `ms` is neither -1 nor a finite number of at least 0.
-   * @throws {ReactorAlreadyRunning} When called from inside a callback of this reactor.
-   * @throws {ReactorNotRestartable} When the reactor has been stopped or closed.
+   * @throws {RangeError} When `ms` is neither -1 nor a finite number of at
+   * least 0.
+   * @throws {ReactorAlreadyRunning} When called from inside a callback of this
+   * reactor.
+   * @throws {ReactorNotRestartable} When the reactor has been stopped or
+   * closed.
    *
    * @example Usage
    * ```ts
@@ -982,7 +1036,10 @@ export class Reactor implements AsyncDisposable {
     }
   }
 
-  /** While `close()` still runs the shutdown, its triggers can do what they need to. */
+  /**
+   * While `close()` still runs the shutdown, its triggers can do what they need
+   * to.
+   */
   #requireOpen(action: string): void {
     if (this.#closed !== undefined && this.#loop === undefined) {
       throw new Deno.errors.BadResource(
@@ -1033,7 +1090,13 @@ export class Reactor implements AsyncDisposable {
     const ended = loop.end();
     this.#finished.used = true;
     this.#loop = undefined;
-    ended.then(() => error === undefined ? resolve() : reject(error));
+    ended.then(() => {
+      // Before the worker is gone it may be inside poll() on the set, and only a
+      // wake-up through the set gets it out.
+      if (this.#wasStopped && this.#loop === undefined) this.#closeSet();
+      if (error === undefined) resolve();
+      else reject(error);
+    });
   }
 
   #fail(cause: Error): void {
@@ -1062,7 +1125,6 @@ export class Reactor implements AsyncDisposable {
     }
     await this.finished.catch(() => {});
     this.#wasStopped = true;
-    for (const call of this.#calls.active()) call.cancel();
     this.#queue.length = 0;
     this.#descriptors.removeAll();
     this.#closeSet();
@@ -1109,7 +1171,10 @@ export class Reactor implements AsyncDisposable {
     return ran;
   }
 
-  /** What was queued before this round. The rest comes after I/O and timers have had their turn. */
+  /**
+   * What was queued before this round. The rest comes after I/O and timers have
+   * had their turn.
+   */
   #runQueue(goOn: () => boolean): number {
     const queue = this.#queue;
     this.#queue = [];
@@ -1135,7 +1200,10 @@ export class Reactor implements AsyncDisposable {
     return now === undefined ? RETRY_CLOCK : Math.max(0, deadline - now);
   }
 
-  /** The clock may be the user's. One that throws or tells no number must not stop the loop. */
+  /**
+   * The clock may be the user's. One that throws or tells no number must not
+   * stop the loop.
+   */
   #readClock(): number | undefined {
     try {
       return this.#calls.now();

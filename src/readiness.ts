@@ -5,6 +5,7 @@
  */
 
 import { POLL, POSIX } from "../ffi/constants.ts";
+import { isFifo } from "../ffi/descriptor.ts";
 import { ERRNO, systemError } from "../ffi/errno.ts";
 import { libc } from "../ffi/libc.ts";
 
@@ -16,14 +17,16 @@ export interface Readiness {
   readonly readable: boolean;
   /** There is room: a write does not block. */
   readonly writable: boolean;
-  /** There is out-of-band data, or a device has something exceptional to say. */
+  /**
+   * There is out-of-band data, or a device has something exceptional to say.
+   */
   readonly priority: boolean;
   /** The other side has hung up. What it sent before can still be read. */
   readonly hangup: boolean;
   /**
    * The error that is pending on the descriptor. Of a socket it is SO_ERROR,
-   * which has been cleared by looking at it: after a `connect`, this is where the
-   * outcome is.
+   * which has been cleared by looking at it: after a `connect`, this is where
+   * the outcome is.
    */
   readonly error?: Error;
 }
@@ -85,24 +88,9 @@ function pendingError(fd: number): Error | undefined {
   const action = `An error is pending on descriptor ${fd}`;
   const value = new Int32Array(1);
   const length = new Uint32Array([4]);
-  const { getsockopt, fstat } = libc();
+  const { getsockopt } = libc();
   if (getsockopt(fd, POSIX.SOL_SOCKET, POSIX.SO_ERROR, value, length) === 0) {
     return value[0] === 0 ? undefined : systemError(action, value[0]!);
   }
-  const isPipe = fileType(fd, fstat) === 0o010000;
-  return systemError(action, isPipe ? ERRNO.EPIPE! : ERRNO.EIO!);
-}
-
-/** The S_IFMT bits of a file's mode. struct stat has it at byte 24 on x86-64 Linux, 16 on arm64 Linux, 4 on macOS. */
-function fileType(
-  fd: number,
-  fstat: (fd: number, status: BufferSource) => number,
-): number {
-  const status = new DataView(new ArrayBuffer(256));
-  if (fstat(fd, status) !== 0) return 0;
-  const { os, arch } = Deno.build;
-  const mode = os === "darwin"
-    ? status.getUint16(4, true)
-    : status.getUint32(arch === "x86_64" ? 24 : 16, true);
-  return mode & 0o170000;
+  return systemError(action, isFifo(fd) ? ERRNO.EPIPE! : ERRNO.EIO!);
 }

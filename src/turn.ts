@@ -1,27 +1,35 @@
 /**
  * The work item: what runs on the main thread, when, and for how long.
  *
- * **The worker polls only between two runs of the main side, and there is at most one work item outstanding.** Here is the main thread's lane of
- * that; both lanes, with the word between them, stand in `ffi/poll_loop.ts`.
+ * **The worker polls only between two runs of the main side, and there is at
+ * most one work item outstanding.** Here is the main thread's lane of that;
+ * both lanes, with the word between them, stand in `ffi/poll_loop.ts`.
  *
  * ```text
- *                    +------------------- park: prepare the set, arm the worker <-----------------+
- *                    v                                                                            |
- *     RUNNING --> PARKED -- the worker reports --> OUTSTANDING -- the host runs the item --> RUNNING (rounds)
- *        ^           |                                  |                                         |
- *        |           +---- iterate(), take-over --------+                                         |
- *     start                                                                                       v
- *                    ENDED <----- crash, the end of shutdown, failure: from any phase -------------+
+ *             +--- park: prepare the set, arm the worker <---+
+ *             v                                              |
+ *          PARKED -- report --> OUTSTANDING -- host --> RUNNING
+ *             |                      |                       ^
+ *             +----------------------+-- iterate(), start ---+
+ *
+ *          ENDED: after a crash, the end of shutdown or a failure, for ever
  * ```
  *
- * - PARKED: nothing of the reactor's runs. API calls change the set, and wake the worker if it could not see the change.
- * - OUTSTANDING: the waker has been given a work item. Nobody polls until it has run: a slow host holds the reactor back by itself.
- * - RUNNING: rounds, inside a work item or inside `iterate`. A nested pump of the host's loop finds nothing to run.
+ * - PARKED: nothing of the reactor's runs. API calls change the set, and wake
+ *   the worker if it could not see the change.
+ * - OUTSTANDING: the waker has been given a work item. Nobody polls until it
+ *   has run: a slow host holds the reactor back by itself.
+ * - RUNNING: rounds, inside a work item or inside `iterate`. A nested pump of
+ *   the host's loop finds nothing to run.
  *
- * A work item runs rounds for as long as there is something to do, since looking again costs a fraction of a microsecond and the way through the
- * worker tens of them. When its budget is spent it parks although there is more: the worker then finds the set ready at once, and the host, which
- * was free meanwhile, gets a new work item. Going that way round rather than through a timer or `setImmediate` is what lets Deno look at its own
- * descriptors in between (a loop that is kept busy by immediates does so every 61 turns only).
+ * A work item runs rounds for as long as there is something to do, since
+ * looking again costs a fraction of a microsecond and the way through the
+ * worker tens of them. When its budget is spent it parks although there is
+ * more: the worker then finds the set ready at once, and the host, which was
+ * free meanwhile, gets a new work item. That way round, Deno's loop sleeps for
+ * a moment, and with it come its own descriptors and timers. A loop that is
+ * kept busy, by immediates alone or by messages that arrive before it sleeps,
+ * looks at them every 61 turns only.
  *
  * @module
  */
@@ -48,13 +56,17 @@ export interface Rounds {
   /** A turn begins. */
   begin(): void;
   /**
-   * One round: dispatch what the set's drain found, then the queue, then the timers that are due.
+   * One round: dispatch what the set's drain found, then the queue, then the
+   * timers that are due.
    *
    * @param ready The number of entries in the set's results.
    * @returns How many callbacks ran.
    */
   round(ready: number): number;
-  /** Milliseconds until there is something to do: 0 now, -1 only when something happens. */
+  /**
+   * Milliseconds until there is something to do: 0 now, -1 only when something
+   * happens.
+   */
   timeout(): number;
   /** The nearest timer on the reactor's clock; Infinity for none. */
   deadline(): number;
@@ -78,7 +90,10 @@ export interface Counters {
   turns: number;
   /** Rounds in them. */
   rounds: number;
-  /** Rounds that found work when looking again, without a way through the worker. */
+  /**
+   * Rounds that found work when looking again, without a way through the
+   * worker.
+   */
   inlineHits: number;
   /** Callbacks run. */
   events: number;
@@ -100,11 +115,17 @@ export class TurnLoop {
   #host: Host = "iterate";
   #handOver: HandOver | undefined;
   #keepsAlive = false;
-  /** The number of the outstanding work item; another number names one that must do nothing. */
+  /**
+   * The number of the outstanding work item; another number names one that must
+   * do nothing.
+   */
   #item = 0;
   /** The last work item ended because its budget was spent. */
   #spent = false;
-  /** Whether the present worker has ever reported. One that never has is not replaced a second time. */
+  /**
+   * Whether the present worker has ever reported. One that never has is not
+   * replaced a second time.
+   */
   #proven = true;
   readonly #wakeSet = () => this.#set.wake();
 
@@ -131,8 +152,8 @@ export class TurnLoop {
   }
 
   /**
-   * Moves into a host. Work items given to an earlier one do nothing from now on. Call {@linkcode park} afterwards if
-   * this is the beginning.
+   * Moves into a host. Work items given to an earlier one do nothing from now
+   * on. Call {@linkcode park} afterwards if this is the beginning.
    */
   enter(host: Host): void {
     if (isQueue(host)) host.attach({ wait: (ms) => this.#waitForReport(ms) });
@@ -160,9 +181,7 @@ export class TurnLoop {
 
   /** There is something to do that no descriptor tells of. */
   wake(): void {
-    if (this.#phase !== "parked") return;
-    this.#counters.wakes++;
-    this.#set.wake();
+    if (this.#phase === "parked" && this.#set.wake()) this.#counters.wakes++;
   }
 
   /** The nearest deadline has come nearer. */
@@ -178,7 +197,10 @@ export class TurnLoop {
     if (this.#set.stale) this.wake();
   }
 
-  /** On return the worker holds no reference to any descriptor that is not registered. */
+  /**
+   * On return the worker holds no reference to any descriptor that is not
+   * registered.
+   */
   letGo(): void {
     if (
       !this.#set.borrows || this.#phase !== "parked" ||
@@ -214,7 +236,8 @@ export class TurnLoop {
   }
 
   /**
-   * Ends the run: the waker is not called again, and no work item does anything.
+   * Ends the run: the waker is not called again, and no work item does
+   * anything.
    *
    * @returns Settles when the worker's thread is gone.
    */
@@ -243,8 +266,9 @@ export class TurnLoop {
     const item = ++this.#item;
     const host = this.#host;
     if (typeof host === "string") {
-      // After a spent budget the report may arrive before Deno has looked at anything else. An immediate comes after the
-      // timers and after a look at Deno's own descriptors.
+      // After a spent budget the report may arrive before Deno has looked at
+      // anything else. An immediate comes after the timers and after a look at
+      // Deno's own descriptors.
       if (this.#spent) setImmediate(() => this.#work(item));
       else this.#work(item);
       return;
@@ -259,12 +283,17 @@ export class TurnLoop {
     }
   }
 
-  /** The work item. A second call, or one that comes too late, finds another number or phase and does nothing. */
+  /**
+   * The work item. A second call, or one that comes too late, finds another
+   * number or phase and does nothing.
+   */
   #work(item: number): void {
     if (this.#phase === "outstanding" && item === this.#item) this.#turn(0);
   }
 
-  /** Rounds while there is something to do, within the budget. Nothing escapes. */
+  /**
+   * Rounds while there is something to do, within the budget. Nothing escapes.
+   */
   #turn(wait: number): boolean {
     this.#phase = "running";
     const counters = this.#counters;
@@ -298,7 +327,8 @@ export class TurnLoop {
   }
 
   #waitForReport(ms: number): boolean | undefined {
-    // Nothing can come while a callback is on the stack, or before the item that was taken has run.
+    // Nothing can come while a callback is on the stack, or before the item
+    // that was taken has run.
     if (this.#phase !== "parked") return undefined;
     const handOver = this.#handOver!;
     if (!handOver.waitForReport(ms)) return false;
@@ -317,7 +347,8 @@ export class TurnLoop {
     } catch (error) {
       return this.#rounds.failed(error as Error);
     }
-    // Its wait is over, one way or the other. What it may have seen is found by the next one.
+    // Its wait is over, one way or the other. What it may have seen is found by
+    // the next one.
     if (this.#phase === "parked") this.park();
   }
 }

@@ -9,7 +9,10 @@ import { captureStack } from "./capture_stack.ts";
 import type { Descriptors, Observer } from "./descriptors.ts";
 import { type Readiness, readinessOf } from "./readiness.ts";
 
-/** Options of {@linkcode Reactor.readable}, {@linkcode Reactor.writable} and {@linkcode Reactor.watch}. */
+/**
+ * Options of {@linkcode Reactor.readable}, {@linkcode Reactor.writable} and
+ * {@linkcode Reactor.watch}.
+ */
 export interface WaitOptions {
   /** Ends the wait: it rejects with the signal's reason. */
   signal?: AbortSignal;

@@ -5,10 +5,13 @@
  */
 
 /**
- * Takes a work item to wherever the host runs things: calls `work` soon, once, on the main thread.
+ * Takes a work item to wherever the host runs things: calls `work` soon, once,
+ * on the main thread.
  *
- * It is called when the worker has reported, from Deno's loop, and never inside a call of the reactor's. `work` never throws; a second or late
- * call of it does nothing. Until it has run the reactor waits: a host that is busy holds it back.
+ * It is called when the worker has reported, from Deno's loop, and never inside
+ * a call of the reactor's. `work` never throws; a second or late call of it
+ * does nothing. Until it has run the reactor waits: a host that is busy holds
+ * it back.
  *
  * @example A frame loop as the host
  * ```ts

@@ -12,9 +12,9 @@
  * ```
  *
  * Resting is what keeps a consumer from being told of what it is about to read:
- * the kernel says "readable" until the data has been read, and the reactor looks
- * again at once, long before the consumer's continuation runs. Listening is what
- * keeps a change from getting lost on a consumer that takes its time.
+ * the kernel says "readable" until the data has been read, and the reactor
+ * looks again at once, long before the consumer's continuation runs. Listening
+ * is what keeps a change from getting lost on a consumer that takes its time.
  *
  * @module
  */
@@ -59,11 +59,16 @@ export interface Watch extends AsyncIterableIterator<Readiness>, Disposable {
   return(): Promise<IteratorResult<Readiness, undefined>>;
   /** Itself. */
   [Symbol.asyncIterator](): Watch;
-  /** Keeps the process alive until the watch is closed. That is how it begins, unless it was made with `persistent: false`. */
+  /**
+   * Keeps the process alive until the watch is closed. That is how it begins,
+   * unless it was made with `persistent: false`.
+   */
   ref(): void;
   /** Lets the process end although the watch is open. */
   unref(): void;
-  /** Ends the watch: a pending `next()` is done. Closing it twice does nothing. */
+  /**
+   * Ends the watch: a pending `next()` is done. Closing it twice does nothing.
+   */
   close(): void;
   /** Ends the watch, as {@linkcode Watch.close} does. */
   [Symbol.dispose](): void;
@@ -74,7 +79,9 @@ export class Rest {
   readonly #resting = new Set<DescriptorWatch>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Lets a watch listen again after the continuations that are about to run. */
+  /**
+   * Lets a watch listen again after the continuations that are about to run.
+   */
   add(watch: DescriptorWatch): void {
     this.#resting.add(watch);
     if (this.#timer !== undefined) return;
