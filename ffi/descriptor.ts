@@ -14,8 +14,11 @@ import { LINUX_ONLY, POSIX } from "./constants.ts";
 import { check, ERRNO, systemError } from "./errno.ts";
 import { errno, libc, linux } from "./libc.ts";
 
-/** What {@linkcode readInto} and {@linkcode writeFrom} return when nothing can be read or written now. */
-export const WOULD_BLOCK = -1;
+/**
+ * What {@linkcode readInto} and {@linkcode writeFrom} return when nothing can
+ * be read or written now.
+ */
+export const WOULD_BLOCK: -1 = -1;
 
 const { EAGAIN, EINTR } = ERRNO;
 

@@ -149,7 +149,8 @@ export class EpollSet implements ReadinessSet {
     const wait = this.#wantedFiles > 0 ? 0 : timeout;
     let count = this.#libc.epoll_wait(this.#set, this.results, BATCH, wait);
     if (count < 0) count = 0;
-    for (let i = 0, at = OFFSET; i < count; i++, at += STRIDE) {
+    for (let i = 0; i < count; i++) {
+      const at = i * STRIDE + OFFSET;
       if (this.results[at + 1] === INTERNAL) this.#settle(this.results[at]!);
     }
     return this.#wantedFiles > 0 ? this.#appendAlwaysReady(count) : count;

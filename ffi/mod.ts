@@ -19,7 +19,33 @@
 
 export { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 export type { PosixConstants } from "./constants.ts";
+export {
+  closeDescriptor,
+  duplicate,
+  endWriting,
+  isDatagramSocket,
+  isFifo,
+  isOpen,
+  makeEventfd,
+  makePipe,
+  makeSocketpair,
+  openFile,
+  readInto,
+  setCloseOnExec,
+  setNonBlocking,
+  WOULD_BLOCK,
+  writeFrom,
+} from "./descriptor.ts";
 export { check, ERRNO, errnoName, systemError } from "./errno.ts";
 export type { SystemError } from "./errno.ts";
 export { errno, libc, linux } from "./libc.ts";
 export type { Libc, LinuxLibc } from "./libc.ts";
+export { isPtyMaster, openPty, setWindowSize } from "./pty.ts";
+export type { OpenPtyOptions, Pty } from "./pty.ts";
+export { openPidfd, reap, spawnOnTerminal } from "./spawn.ts";
+export type { ExitStatus, SpawnOptions } from "./spawn.ts";
+export {
+  LINUX_SYMBOLS,
+  POSIX_SYMBOLS,
+  VARIADIC_IN_REGISTERS,
+} from "./symbols.ts";

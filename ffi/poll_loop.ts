@@ -102,9 +102,9 @@ export interface PollLoopFailure {
 
 /** What the worker takes from `node:worker_threads`. */
 export interface PollLoopThreads {
-  // deno-lint-ignore no-explicit-any -- the port's class differs between Deno's and Node's declarations
+  /** Takes a message from the port, if there is one. */
   receiveMessageOnPort(
-    port: any,
+    port: PollLoopData["port"],
   ): { message: { table: Int32Array } } | undefined;
 }
 

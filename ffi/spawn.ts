@@ -139,11 +139,24 @@ export interface ExitStatus {
  * @throws {Deno.errors.NotSupported} When a directory is given and the C library is too old for one.
  *
  * @example Usage
- * ```ts ignore
- * import { closeDescriptor, openPty, spawnOnTerminal } from "@interleave/reactor/ffi";
+ * ```ts
+ * import { reactor } from "@interleave/reactor";
+ * import { closeDescriptor, openPidfd, openPty, readInto, reap, spawnOnTerminal } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
  *
- * const { master, path } = openPty();
- * const pid = spawnOnTerminal(path, "sh", { args: ["-c", "tty"] });
+ * if (Deno.build.os === "linux") {
+ *   const { master, path } = openPty();
+ *   const pid = spawnOnTerminal(path, "tty");
+ *   const exit = openPidfd(pid);
+ *   await reactor.readable(exit);
+ *   assertEquals(reap(pid), { code: 0, signal: null });
+ *
+ *   const buffer = new Uint8Array(100);
+ *   const length = readInto(master, buffer);
+ *   assertEquals(new TextDecoder().decode(buffer.subarray(0, length)), `${path}\r\n`);
+ *   closeDescriptor(exit);
+ *   closeDescriptor(master);
+ * }
  * ```
  */
 export function spawnOnTerminal(

@@ -395,7 +395,8 @@ export class Descriptors {
     const set = this.#options.set();
     const { results, stride, offset } = set;
     let delivered = 0;
-    for (let i = 0, at = 0; i < ready && goOn(); i++, at += stride) {
+    for (let i = 0; i < ready && goOn(); i++) {
+      const at = i * stride;
       const serial = results[at + offset + 1]!;
       if (serial === INTERNAL) continue;
       const entry = this.#entries[results[at + offset]!];
