@@ -2,9 +2,9 @@
  * The life of a descriptor: made, read, written, closed.
  *
  * Whatever is made here is closed on exec, so no child process inherits it. On
- * Linux the flag is set by the call that makes the descriptor. macOS has no such
- * calls, and a process that another thread starts between the two steps there
- * does inherit it.
+ * Linux the flag is set by the call that makes the descriptor. macOS has no
+ * such calls, and a process that another thread starts between the two steps
+ * there does inherit it.
  *
  * @module
  */
@@ -42,7 +42,10 @@ const S_IFIFO = 0o010000;
 /** Room for a `struct stat`, which is 144 bytes at most. */
 const status = new Uint8Array(256);
 
-/** Children get the numbers 0 to 2 for input, output and errors: a duplicate never lands there. */
+/**
+ * Children get the numbers 0 to 2 for input, output and errors: a duplicate
+ * never lands there.
+ */
 const FIRST_ORDINARY = 3;
 
 /**
@@ -69,7 +72,8 @@ const REPORTED_ONCE: ReadonlySet<number | undefined> = new Set([
  *
  * @param path Where the file is.
  * @param flags The `O_` flags; `O_CLOEXEC` and `O_NOCTTY` are added.
- * @param mode The permissions of a file that this creates, less the umask. The default is 0o666.
+ * @param mode The permissions of a file that this creates, less the umask. The
+ * default is 0o666.
  * @returns The descriptor.
  * @throws {TypeError} When `path` is not a string or has a NUL in it.
  * @throws {Deno.errors.NotFound} When there is no such file.
@@ -108,7 +112,8 @@ export function openFile(
  * Makes a pipe, both ends non-blocking.
  *
  * @returns The end to read from and the end to write to.
- * @throws {SystemError} When the process or the system has too many descriptors.
+ * @throws {SystemError} When the process or the system has too many
+ * descriptors.
  *
  * @example Usage
  * ```ts
@@ -137,7 +142,8 @@ export function makePipe(): [read: number, write: number] {
  * Makes a pair of connected UNIX stream sockets, both non-blocking.
  *
  * @returns The two ends; each can be read and written.
- * @throws {SystemError} When the process or the system has too many descriptors.
+ * @throws {SystemError} When the process or the system has too many
+ * descriptors.
  *
  * @example Usage
  * ```ts
@@ -162,7 +168,9 @@ export function makeSocketpair(): [here: number, there: number] {
   return pair(ends);
 }
 
-/** The two numbers, with the flags that macOS could not set when it made them. */
+/**
+ * The two numbers, with the flags that macOS could not set when it made them.
+ */
 function pair(ends: Int32Array): [number, number] {
   const numbers: [number, number] = [ends[0]!, ends[1]!];
   if (!onLinux) {
@@ -207,8 +215,9 @@ export function makeEventfd(value: number): number {
 /**
  * Chooses whether reading and writing wait or give up at once.
  *
- * The flag belongs to the open file, not to the number: every duplicate sees the
- * change, and so does every other process that holds the same terminal or pipe.
+ * The flag belongs to the open file, not to the number: every duplicate sees
+ * the change, and so does every other process that holds the same terminal or
+ * pipe.
  *
  * @param fd The descriptor.
  * @param on Whether to give up at once.
@@ -289,7 +298,8 @@ export function closeDescriptor(fd: number): void {
  *
  * @param fd The descriptor.
  * @param buffer Where to put the bytes, 2^31 - 1 of them at most.
- * @returns How many bytes were read, 0 at the end of the file, or {@linkcode WOULD_BLOCK}.
+ * @returns How many bytes were read, 0 at the end of the file, or
+ * {@linkcode WOULD_BLOCK}.
  * @throws {SystemError} When the kernel refuses.
  *
  * @example Usage

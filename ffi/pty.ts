@@ -15,7 +15,10 @@ import {
 import { check, systemError } from "./errno.ts";
 import { errno, libc } from "./libc.ts";
 
-/** macOS requires exactly this much room for a name; Linux's names are far shorter. */
+/**
+ * macOS requires exactly this much room for a name; Linux's names are far
+ * shorter.
+ */
 const NAME_LENGTH = 128;
 
 /** A window's sides are unsigned shorts in `struct winsize`. */
@@ -108,7 +111,8 @@ function slavePath(master: number): string {
 }
 
 /**
- * Sets the size of a terminal's window. The programs in it are told by SIGWINCH.
+ * Sets the size of a terminal's window. The programs in it are told by
+ * SIGWINCH.
  *
  * @param fd The descriptor of the master, or of the terminal itself.
  * @param columns The width in characters.
@@ -129,7 +133,8 @@ function slavePath(master: number): string {
 export function setWindowSize(fd: number, columns: number, rows: number): void {
   checkInteger(fd, "set the window size", "fd");
   checkSize(columns, rows);
-  // struct winsize: rows, columns, and the same in pixels, which nobody fills in.
+  // struct winsize: rows, columns, and the same in pixels, which nobody fills
+  // in.
   const size = new Uint16Array([rows, columns, 0, 0]);
   check(
     libc().ioctl(fd, POSIX.TIOCSWINSZ, size),

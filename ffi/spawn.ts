@@ -23,32 +23,53 @@ const darwin = Deno.build.os === "darwin";
  * memory of {@linkcode OBJECT_SIZE} bytes, which the C library fills in itself.
  */
 const SPAWN_SYMBOLS = {
-  /** `int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])`; returns an errno, as all of these do */
+  /**
+   * `int posix_spawnp(pid_t *pid, const char *file, const
+   * posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+   * char *const argv[], char *const envp[])`; returns an errno, as all of these
+   * do
+   */
   posix_spawnp: {
     parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],
     result: "i32",
   },
-  /** `int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions)` */
+  /**
+   * `int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions)`
+   */
   posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
-  /** `int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *actions)` */
+  /**
+   * `int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *actions)`
+   */
   posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
-  /** `int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, int fd, const char *path, int flags, mode_t mode)` */
+  /**
+   * `int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions,
+   * int fd, const char *path, int flags, mode_t mode)`
+   */
   posix_spawn_file_actions_addopen: {
     parameters: ["buffer", "i32", "buffer", "i32", "u32"],
     result: "i32",
   },
-  /** `int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int old, int new)` */
+  /**
+   * `int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions,
+   * int old, int new)`
+   */
   posix_spawn_file_actions_adddup2: {
     parameters: ["buffer", "i32", "i32"],
     result: "i32",
   },
-  /** `int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path)`; glibc 2.29, musl 1.1.24, macOS 10.15 */
+  /**
+   * `int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t
+   * *actions, const char *path)`; glibc 2.29, musl 1.1.24, macOS 10.15
+   */
   posix_spawn_file_actions_addchdir_np: {
     parameters: ["buffer", "buffer"],
     result: "i32",
     optional: true,
   },
-  /** `int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from)`; glibc 2.34 */
+  /**
+   * `int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t
+   * *actions, int from)`; glibc 2.34
+   */
   posix_spawn_file_actions_addclosefrom_np: {
     parameters: ["buffer", "i32"],
     result: "i32",
@@ -58,14 +79,22 @@ const SPAWN_SYMBOLS = {
   posix_spawnattr_init: { parameters: ["buffer"], result: "i32" },
   /** `int posix_spawnattr_destroy(posix_spawnattr_t *attributes)` */
   posix_spawnattr_destroy: { parameters: ["buffer"], result: "i32" },
-  /** `int posix_spawnattr_setflags(posix_spawnattr_t *attributes, short flags)` */
+  /**
+   * `int posix_spawnattr_setflags(posix_spawnattr_t *attributes, short flags)`
+   */
   posix_spawnattr_setflags: { parameters: ["buffer", "i16"], result: "i32" },
-  /** `int posix_spawnattr_setsigdefault(posix_spawnattr_t *attributes, const sigset_t *signals)` */
+  /**
+   * `int posix_spawnattr_setsigdefault(posix_spawnattr_t *attributes, const
+   * sigset_t *signals)`
+   */
   posix_spawnattr_setsigdefault: {
     parameters: ["buffer", "buffer"],
     result: "i32",
   },
-  /** `int posix_spawnattr_setsigmask(posix_spawnattr_t *attributes, const sigset_t *signals)` */
+  /**
+   * `int posix_spawnattr_setsigmask(posix_spawnattr_t *attributes, const
+   * sigset_t *signals)`
+   */
   posix_spawnattr_setsigmask: {
     parameters: ["buffer", "buffer"],
     result: "i32",
@@ -76,7 +105,10 @@ const SPAWN_SYMBOLS = {
   sigfillset: { parameters: ["buffer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** Room for any of the types above: the largest is glibc's `posix_spawnattr_t`, 336 bytes. */
+/**
+ * Room for any of the types above: the largest is glibc's `posix_spawnattr_t`,
+ * 336 bytes.
+ */
 const OBJECT_SIZE = 512;
 
 /** `<spawn.h>`: give the signals that are named back their default action. */
@@ -91,7 +123,10 @@ const POSIX_SPAWN_CLOEXEC_DEFAULT = darwin ? 0x4000 : 0;
 /** `<sys/wait.h>`: do not wait. */
 const WNOHANG = 1;
 
-/** Linux gave this call one number on all architectures; glibc wraps it since 2.36 only. */
+/**
+ * Linux gave this call one number on all architectures; glibc wraps it since
+ * 2.36 only.
+ */
 const SYS_PIDFD_OPEN = 434;
 
 /** What {@linkcode spawnOnTerminal} may be told. */
@@ -102,13 +137,16 @@ export interface SpawnOptions {
    * @default {[]}
    */
   args?: readonly string[];
-  /** The child's whole environment. The default is this process's, which passes on without being read here. */
+  /**
+   * The child's whole environment. The default is this process's, which is
+   * passed on without being read, so it takes no permission.
+   */
   env?: Readonly<Record<string, string>>;
   /** The directory that the child starts in. The default is this process's. */
   cwd?: string;
 }
 
-/** How a process ended: `code` is what it exited with, `signal` the number of what killed it; one of the two is null. */
+/** How a process ended: of its own accord or by a signal. */
 export interface ExitStatus {
   /** The exit code, or null after a signal. */
   code: number | null;
@@ -118,25 +156,30 @@ export interface ExitStatus {
 
 /**
  * Starts a command as the leader of a session on a terminal, which becomes its
- * standard input, output and error. It inherits no other descriptor (with an
- * older C library: none that is not marked so), and no signal is ignored or
- * blocked in it.
+ * standard input, output and error. No signal is ignored or blocked in it, and
+ * it inherits no other descriptor. (Where the C library cannot see to that, as
+ * musl and glibc before 2.34, it inherits those that are not closed on exec.)
  *
  * Linux makes the terminal the session's controlling terminal, so Ctrl-C and
  * `/dev/tty` work. macOS is reported not to do so for a terminal that
- * `posix_spawn` opens: there, let a shell open it once more, with
- * `spawnOnTerminal(path, "sh", { args: ["-c", ': <>"$0"; exec "$@"', path, command] })`.
+ * `posix_spawn` opens. There, a shell can open it once more and then become the
+ * command: `spawnOnTerminal(path, "sh", { args: ["-c", ': <>"$0"; exec "$@"',
+ * path, command] })`.
  *
  * This needs `--allow-ffi` without a path.
  *
  * @param terminal The path of the terminal, as {@linkcode openPty} gives it.
- * @param command The program; without a slash it is looked up on this process's PATH.
+ * @param command The program; without a slash it is looked up on this process's
+ * PATH.
  * @param options The arguments, the environment, the directory.
  * @returns The child's pid. {@linkcode reap} must collect it.
- * @throws {TypeError} When an argument is not of the right type or a string has a NUL in it.
- * @throws {Deno.errors.NotFound} When the command, the terminal or the directory does not exist.
+ * @throws {TypeError} When an argument is not of the right type or a string has
+ * a NUL in it.
+ * @throws {Deno.errors.NotFound} When the command, the terminal or the
+ * directory does not exist.
  * @throws {Deno.errors.PermissionDenied} When the command may not be run.
- * @throws {Deno.errors.NotSupported} When a directory is given and the C library is too old for one.
+ * @throws {Deno.errors.NotSupported} When a directory is given and the C
+ * library is too old for one.
  *
  * @example Usage
  * ```ts
@@ -291,7 +334,9 @@ function spawnLibrary(): NonNullable<typeof opened> {
   return opened = { symbols, environ: environAddress(path) };
 }
 
-/** The address of the variable `environ`, whose value changes with `setenv()`. */
+/**
+ * The address of the variable `environ`, whose value changes with `setenv()`.
+ */
 function environAddress(path: string): Deno.PointerObject {
   if (darwin) {
     // Libraries on macOS do not see the variable itself (environ(7)).
@@ -321,7 +366,8 @@ function inheritedEnvironment(environ: Deno.PointerObject): Uint8Array {
  * @returns How it ended, once; undefined while it runs.
  * @throws {TypeError} When `pid` is not a number.
  * @throws {RangeError} When `pid` is not an integer from 1 to 2147483647.
- * @throws {SystemError} When `pid` is no child of this process, or was collected before (ECHILD).
+ * @throws {SystemError} When `pid` is no child of this process, or was
+ * collected before (ECHILD).
  *
  * @example Usage
  * ```ts
@@ -355,7 +401,8 @@ export function reap(pid: number): ExitStatus | undefined {
  * @returns The descriptor, closed on exec.
  * @throws {TypeError} When `pid` is not a number.
  * @throws {RangeError} When `pid` is not an integer from 1 to 2147483647.
- * @throws {Deno.errors.NotSupported} When the system is not Linux, or is too old.
+ * @throws {Deno.errors.NotSupported} When the system is not Linux, or is too
+ * old.
  * @throws {SystemError} When there is no such process (ESRCH).
  *
  * @example Usage

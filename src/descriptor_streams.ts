@@ -1,8 +1,10 @@
 /**
  * Web streams over a descriptor.
  *
- * Both follow one pattern: try; when the kernel says "would block", wait until the reactor says "ready"; try again. So
- * nothing is read that nobody asked for, and nothing is taken that has no room: that is all there is to back-pressure.
+ * Both follow one pattern: try; when the kernel says "would block", wait until
+ * the reactor says "ready"; try again. So nothing is read that nobody asked
+ * for, and nothing is taken that has no room: that is all there is to
+ * back-pressure.
  *
  * @module
  */
@@ -13,17 +15,30 @@ import { complaint } from "./arguments.ts";
 export interface StreamSource {
   /** The number. */
   readonly fd: number;
-  /** Calls wait in the kernel, so that only a ready descriptor may be touched. */
+  /**
+   * Calls wait in the kernel, so that only a ready descriptor may be touched.
+   */
   readonly blocking: boolean;
-  /** Before anyone has begun to write, a read would find the end of the file. */
+  /**
+   * Before anyone has begun to write, a read would find the end of the file.
+   */
   readonly awaitsWriter: boolean;
-  /** Reads what is there: the number of bytes, -1 if there are none now, null at the end of the file. */
+  /**
+   * Reads what is there: the number of bytes, -1 if there are none now, null at
+   * the end of the file.
+   */
   read(into: Uint8Array): number | null;
-  /** Writes what there is room for: the number of bytes, -1 if there is no room now. */
+  /**
+   * Writes what there is room for: the number of bytes, -1 if there is no room
+   * now.
+   */
   write(from: Uint8Array): number;
   /** Waits until another try is worth it. */
   wait(options: { signal: AbortSignal; label: string }): Promise<unknown>;
-  /** The stream is over: it ended, it was given up, or it failed. Not called after {@linkcode Taken.fail}. */
+  /**
+   * The stream is over: it ended, it was given up, or it failed. Not called
+   * after {@linkcode Taken.fail}.
+   */
   over(): void;
 }
 
@@ -35,19 +50,27 @@ export interface Taken<Stream> {
   fail(reason: Error): void;
 }
 
-/** How many bytes a reader without a buffer of its own gets at a time, at most. */
+/**
+ * How many bytes a reader without a buffer of its own gets at a time, at most.
+ */
 const CHUNK = 64 * 1024;
 
 /**
- * How often in a row a stream touches a descriptor that never makes it wait. Streams go on in microtasks, so a file, or
- * somebody at the other end who is just as fast, would otherwise keep everything else from having its turn.
+ * How often in a row a stream touches a descriptor that never makes it wait.
+ * Streams go on in microtasks, so a file, or somebody at the other end who is
+ * just as fast, would otherwise keep everything else from having its turn.
  */
 const TRIES = 16;
 
-/** `<limits.h>`: what a pipe that poll() calls writable takes without blocking. */
+/**
+ * `<limits.h>`: what a pipe that poll() calls writable takes without blocking.
+ */
 const PIPE_BUF = Deno.build.os === "darwin" ? 512 : 4096;
 
-/** Where readers without a buffer are read for, one after the other, so that a stream that waits holds no memory. */
+/**
+ * Where readers without a buffer are read for, one after the other, so that a
+ * stream that waits holds no memory.
+ */
 let shared: Uint8Array<ArrayBuffer> | undefined;
 
 /** Makes a stream of what can be read. */
@@ -82,12 +105,16 @@ export function readableFrom(
   };
 }
 
-/** Serves one request of the reader. Returns false if there is nothing to serve it with yet. */
+/**
+ * Serves one request of the reader. Returns false if there is nothing to serve
+ * it with yet.
+ */
 function readChunk(
   source: StreamSource,
   controller: ReadableByteStreamController,
 ): boolean {
-  // Looked up at each try, because one reader may have given way to another during the wait.
+  // Looked up at each try, because one reader may have given way to another
+  // during the wait.
   const request = controller.byobRequest;
   const into = request === null
     ? shared ??= new Uint8Array(CHUNK)
@@ -99,7 +126,8 @@ function readChunk(
     source.over();
     return true;
   }
-  // Nothing there, or an empty datagram, which a stream of bytes has no way to show.
+  // Nothing there, or an empty datagram, which a stream of bytes has no way to
+  // show.
   if (count <= 0) return false;
   if (request === null) controller.enqueue(shared!.slice(0, count));
   else request.respond(count);
@@ -119,7 +147,8 @@ export function writableTo(
   const stream = new WritableStream<Uint8Array>({
     start(given) {
       controller = given;
-      // abort() of the sink is called only after a write under way has settled, which it may never do by itself.
+      // abort() of the sink is called only after a write under way has settled,
+      // which it may never do by itself.
       given.signal.addEventListener(
         "abort",
         () => tries.stop(given.signal.reason),
@@ -213,7 +242,8 @@ class Tries {
   async #wait(): Promise<void> {
     const { signal } = this.#stopped;
     await this.#source.wait({ signal, label: this.#label });
-    // Readiness and the stop may come in the same turn. The number may be another file's by now.
+    // Readiness and the stop may come in the same turn. The number may be
+    // another file's by now.
     signal.throwIfAborted();
     this.#left = this.#source.blocking ? 1 : TRIES;
   }

@@ -31,7 +31,8 @@ import { checkFunction, complaint } from "./arguments.ts";
 import { captureStack } from "./capture_stack.ts";
 import { asError, ConnectionDone, ConnectionLost } from "./errors.ts";
 import { currentNumber, notOpen, numberOf } from "./fd.ts";
-import { isThenable, reportRejection } from "./thenable.ts";
+import { PendingError } from "./readiness.ts";
+import { callGuarded, isThenable, reportRejection } from "./thenable.ts";
 
 /** Something with a descriptor to read from. */
 export interface ReadDescriptor {
@@ -100,7 +101,7 @@ export interface Observer {
   /** For `inspect()`. */
   readonly stack: string | undefined;
   /** The descriptor is ready. It may change its mask, or leave. */
-  ready(fd: number, events: number): void;
+  ready(events: number, pending: PendingError): void;
   /** It has been dropped from the descriptor. Called once. */
   lost(reason: Error): void;
 }
@@ -542,11 +543,16 @@ export class Descriptors {
   } {
     const { reader, writer, observers } = entry;
     const objects = new Set<ReadDescriptor | WriteDescriptor>();
-    for (const object of [reader, writer]) {
-      if (object !== undefined) objects.add(object);
+    if (reader !== undefined) {
+      objects.add(reader);
+      this.#readers.delete(reader);
     }
-    for (const observer of observers) this.#removeObserver(entry, observer);
+    if (writer !== undefined) {
+      objects.add(writer);
+      this.#writers.delete(writer);
+    }
     entry.reader = entry.writer = undefined;
+    for (const observer of observers) this.#removeObserver(entry, observer);
     this.#forget(entry);
     this.#options.set().remove(entry.fd, entry.serial);
     for (const object of objects) this.#drop(object);
@@ -643,13 +649,15 @@ export class Descriptors {
     ) {
       this.#call(writer, entry, "doWrite");
     }
+    let pending: PendingError | undefined;
     for (const observer of entry.observers) {
       const concerned = observer.mask | POLL.HUP | POLL.ERR;
       if (
         observer.mask !== 0 && (events & concerned) !== 0 &&
         observer.round < round && goOn()
       ) {
-        observer.ready(entry.fd, events & concerned);
+        pending ??= new PendingError(entry.fd, events);
+        observer.ready(events & concerned, pending);
       }
     }
   }
@@ -704,14 +712,16 @@ export class Descriptors {
       method === "doRead" && outcome instanceof ConnectionDone &&
       typeof readConnectionLost === "function"
     ) {
+      const done = outcome;
       this.removeReader(object as ReadDescriptor);
-      try {
-        readConnectionLost.call(object, outcome);
-        return;
-      } catch (error) {
-        this.#options.report(error, `readConnectionLost of descriptor ${fd}`);
-        outcome = asError(error);
-      }
+      const went = callGuarded(
+        () => readConnectionLost.call(object, done),
+        (error) => {
+          outcome = asError(error);
+          this.#options.report(error, `readConnectionLost of descriptor ${fd}`);
+        },
+      );
+      if (went) return;
     }
     this.#drop(object);
     this.#tell(object, outcome as Error);
@@ -720,17 +730,10 @@ export class Descriptors {
   /** Tells an object that it is registered no longer. */
   #tell(object: ReadDescriptor | WriteDescriptor, reason: Error): void {
     if (this.#current === object) this.#current = undefined;
-    try {
-      const result: unknown = object.connectionLost(reason);
-      if (isThenable(result)) {
-        reportRejection(
-          result,
-          (error) => this.#options.report(error, "connectionLost"),
-        );
-      }
-    } catch (error) {
-      this.#options.report(error, "connectionLost");
-    }
+    callGuarded(
+      () => object.connectionLost(reason),
+      (error) => this.#options.report(error, "connectionLost"),
+    );
   }
 }
 

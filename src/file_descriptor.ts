@@ -40,7 +40,8 @@ export interface OpenOptions {
    */
   read?: boolean;
   /**
-   * Whether to write to it. What is there stays there, and is written over from its beginning.
+   * Whether to write to it. What is there stays there, and is written over from
+   * its beginning.
    *
    * @default {false}
    */
@@ -68,21 +69,27 @@ export interface OpenOptions {
 /** How {@linkcode FileDescriptor.adopt} takes a descriptor. */
 export interface AdoptOptions {
   /**
-   * Whether to leave it blocking. The flag belongs to the open file, not to the number: to make the terminal that other
-   * processes share non-blocking would surprise them. `read` and `write` then wait inside the kernel, and everything
-   * with them; the streams go on touching the descriptor only when it is ready.
+   * Whether to leave it blocking. The flag belongs to the open file, not to the
+   * number: to make the terminal that other processes share non-blocking would
+   * surprise them. `read` and `write` then wait inside the kernel, and
+   * everything with them; the streams go on touching the descriptor only when
+   * it is ready.
    *
    * @default {false}
    */
   blocking?: boolean;
 }
 
-/** How {@linkcode FileDescriptor.readable} and {@linkcode FileDescriptor.writable} make a stream. */
+/**
+ * How {@linkcode FileDescriptor.readable} and
+ * {@linkcode FileDescriptor.writable} make a stream.
+ */
 export interface StreamOptions {
   /** Who waits. The default is the shared `reactor`. */
   reactor?: Reactor;
   /**
-   * Whether the descriptor stays open after its streams. Once asked for, that holds for all of them.
+   * Whether the descriptor stays open after its streams. Once asked for, that
+   * holds for all of them.
    *
    * @default {false}
    */
@@ -93,10 +100,12 @@ export interface StreamOptions {
 type Kind = "readable" | "writable";
 
 /**
- * A descriptor with an owner: something that is read, written and, at last, closed.
+ * A descriptor with an owner: something that is read, written and, at last,
+ * closed.
  *
- * It is non-blocking unless asked otherwise, and child processes do not inherit those that are made here. It can be given
- * to a reactor as it is, wherever one takes a descriptor.
+ * It is non-blocking unless asked otherwise, and child processes do not inherit
+ * those that are made here. It can be given to a reactor as it is, wherever one
+ * takes a descriptor.
  *
  * @example Talking to oneself
  * ```ts
@@ -130,15 +139,16 @@ export class FileDescriptor implements Disposable {
   /**
    * Opens a file, a device or a FIFO.
    *
-   * The C library does that, so Deno's permissions for files do not apply. Opening never waits: a FIFO is opened for
-   * reading although nobody writes to it yet, and can be opened for writing only when somebody reads (ENXIO). A
+   * The C library does that, so Deno's permissions for files do not apply.
+   * Opening never waits: a FIFO is opened for reading although nobody writes to
+   * it yet, and can be opened for writing only when somebody reads (ENXIO). A
    * directory can be opened, but not read.
    *
    * @param path Where it is.
    * @param options What to open it for. The default is to read it.
    * @returns The descriptor.
-   * @throws {TypeError} When an argument is not of the right type, `path` has a NUL in it, or the options contradict
-   * each other.
+   * @throws {TypeError} When an argument is not of the right type, `path` has a
+   * NUL in it, or the options contradict each other.
    * @throws {RangeError} When `mode` is not an integer from 0 to 0o7777.
    * @throws {Deno.errors.NotFound} When there is no such file.
    * @throws {Deno.errors.PermissionDenied} When the user may not open it so.
@@ -155,7 +165,8 @@ export class FileDescriptor implements Disposable {
   static open(path: string, options: OpenOptions = {}): FileDescriptor {
     const { flags, mode } = parseOpenOptions(options);
     const opened = new FileDescriptor(openFile(path, flags, mode));
-    // A read would find the end of the file where there is not even a beginning (fifo(7)); poll() knows better.
+    // A read would find the end of the file where there is not even a beginning
+    // (fifo(7)); poll() knows better.
     opened.#awaitsWriter = (flags & ACCESS_MODE) === POSIX.O_RDONLY &&
       isFifo(opened.#fd);
     return opened;
@@ -208,7 +219,8 @@ export class FileDescriptor implements Disposable {
   }
 
   /**
-   * Takes a descriptor over that something else has made. From now on only this closes it.
+   * Takes a descriptor over that something else has made. From now on only this
+   * closes it.
    *
    * @param fd The descriptor.
    * @param options Whether to leave it blocking.
@@ -267,13 +279,16 @@ export class FileDescriptor implements Disposable {
   /**
    * Reads what is there.
    *
-   * A pseudoterminal's master is at its end when no process has the terminal open any more. A FIFO is at its end for as
-   * long as nobody has it open for writing.
+   * A pseudoterminal's master is at its end when no process has the terminal
+   * open any more. A FIFO is at its end for as long as nobody has it open for
+   * writing.
    *
    * @param into Where to put the bytes, 2^31 - 1 of them at most.
-   * @returns How many there were, or null at the end of the file. 0 means that `into` is empty, or that a datagram was.
+   * @returns How many there were, or null at the end of the file. 0 means that
+   * `into` is empty, or that a datagram was.
    * @throws {Deno.errors.WouldBlock} When there is nothing now.
-   * @throws {Deno.errors.BadResource} When the descriptor is closed, or was not opened for reading.
+   * @throws {Deno.errors.BadResource} When the descriptor is closed, or was not
+   * opened for reading.
    * @throws {Deno.errors.IsADirectory} When it is one.
    * @throws {TypeError} When `into` is not a Uint8Array.
    *
@@ -317,8 +332,10 @@ export class FileDescriptor implements Disposable {
    * @param from The bytes.
    * @returns How many of them were written, from the beginning.
    * @throws {Deno.errors.WouldBlock} When there is no room now.
-   * @throws {Deno.errors.BrokenPipe} When nobody reads at the other end any more.
-   * @throws {Deno.errors.BadResource} When the descriptor is closed, or was not opened for writing.
+   * @throws {Deno.errors.BrokenPipe} When nobody reads at the other end any
+   * more.
+   * @throws {Deno.errors.BadResource} When the descriptor is closed, or was not
+   * opened for writing.
    * @throws {TypeError} When `from` is not a Uint8Array.
    *
    * @example Usage
@@ -350,15 +367,18 @@ export class FileDescriptor implements Disposable {
   }
 
   /**
-   * A stream of what can be read. It reads only when it is asked to, and it takes the reader's own buffer if there is
-   * one (`getReader({ mode: "byob" })`).
+   * A stream of what can be read. It reads only when it is asked to, and it
+   * takes the reader's own buffer if there is one (`getReader({ mode: "byob"
+   * })`).
    *
-   * The descriptor closes itself when all streams taken from it are over: ended, closed, cancelled, aborted or failed.
-   * A stream that waits keeps the process alive.
+   * The descriptor closes itself when all streams taken from it are over:
+   * ended, closed, cancelled, aborted or failed. A stream that waits keeps the
+   * process alive.
    *
    * @param options Who waits, and whether the descriptor stays open.
    * @returns The stream. There is one at a time.
-   * @throws {TypeError} When an argument is not of the right type, or the stream before is not over.
+   * @throws {TypeError} When an argument is not of the right type, or the
+   * stream before is not over.
    * @throws {Deno.errors.BadResource} When the descriptor is closed.
    *
    * @example Usage
@@ -381,15 +401,18 @@ export class FileDescriptor implements Disposable {
   }
 
   /**
-   * A stream whose chunks are written, each as a whole before the next is asked for. It takes nothing but Uint8Array.
+   * A stream whose chunks are written, each as a whole before the next is asked
+   * for. It takes nothing but Uint8Array.
    *
-   * The descriptor closes itself when all streams taken from it are over: ended, closed, cancelled, aborted or failed.
-   * Of a socket that is still being read, the writing half is shut down, so that the other side sees the end.
-   * A stream that waits keeps the process alive.
+   * The descriptor closes itself when all streams taken from it are over:
+   * ended, closed, cancelled, aborted or failed. Of a socket that is still
+   * being read, the writing half is shut down, so that the other side sees the
+   * end. A stream that waits keeps the process alive.
    *
    * @param options Who waits, and whether the descriptor stays open.
    * @returns The stream. There is one at a time.
-   * @throws {TypeError} When an argument is not of the right type, or the stream before is not over.
+   * @throws {TypeError} When an argument is not of the right type, or the
+   * stream before is not over.
    * @throws {Deno.errors.BadResource} When the descriptor is closed.
    *
    * @example Usage
@@ -410,12 +433,15 @@ export class FileDescriptor implements Disposable {
   }
 
   /**
-   * Closes the descriptor; the other side sees it at once. Does nothing if it is closed.
+   * Closes the descriptor; the other side sees it at once. Does nothing if it
+   * is closed.
    *
-   * Its streams fail with `Deno.errors.BadResource`, and it leaves every reactor: waits reject with the same, readers and
-   * writers get `connectionLost(ConnectionLost)`.
+   * Its streams fail with `Deno.errors.BadResource`, and it leaves every
+   * reactor: waits reject with the same, readers and writers get
+   * `connectionLost(ConnectionLost)`.
    *
-   * @throws {Error} When the kernel reports that something written before was lost (EIO, ENOSPC). It is closed even so.
+   * @throws {Error} When the kernel reports that something written before was
+   * lost (EIO, ENOSPC). It is closed even so.
    *
    * @example Usage
    * ```ts
@@ -472,7 +498,8 @@ export class FileDescriptor implements Disposable {
     try {
       count = readInto(this.#fd, into);
     } catch (error) {
-      // Linux says so when the last process has closed the terminal (drivers/tty/n_tty.c, TTY_OTHER_CLOSED).
+      // Linux says so when the last process has closed the terminal
+      // (drivers/tty/n_tty.c, TTY_OTHER_CLOSED).
       if (
         (error as { code?: string }).code === "EIO" && isPtyMaster(this.#fd)
       ) return null;

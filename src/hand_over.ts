@@ -214,6 +214,9 @@ export class HandOver {
       if (before === STATE.POLLING) wake();
       this.#port.close();
       this.#worker.ref();
+      // Woken first, because a thread inside poll() would not notice. By itself
+      // it would not exit while an inspector, or coverage, looks at it.
+      void this.#worker.terminate();
     }
     return this.#exited;
   }

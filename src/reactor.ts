@@ -36,7 +36,7 @@ import { type Fd, numberOf } from "./fd.ts";
 import { type Interest, MASKS, type Readiness } from "./readiness.ts";
 import { onTermination } from "./signals.ts";
 import { type Phase, SystemEvents, type TriggerId } from "./system_events.ts";
-import { isThenable, reportRejection } from "./thenable.ts";
+import { callGuarded } from "./thenable.ts";
 import { type Budget, type Counters, type Host, TurnLoop } from "./turn.ts";
 import { checkWaitOptions, waitFor, type WaitOptions } from "./wait.ts";
 import type { Waker } from "./wakers.ts";
@@ -218,8 +218,8 @@ export class Reactor implements AsyncDisposable {
   /** It has ended for good: nothing is opened any more. */
   #over = false;
   #closed: Promise<void> | undefined;
-  /** `run()` is pending. */
-  #held = false;
+  /** The end that a pending `run()` waits for. */
+  #awaited: End | undefined;
   #refd = true;
   #finished: End = newEnd();
   #removeSignalListeners: (() => void) | undefined;
@@ -297,13 +297,13 @@ export class Reactor implements AsyncDisposable {
   async run(options?: RunOptions): Promise<void> {
     const signals = checkSignals(options, "run", true);
     this.#start("deno", "run", signals);
-    const { promise } = this.#finished;
-    this.#held = true;
+    const end = this.#awaited = this.#finished;
     this.#keepAlive();
     try {
-      await promise;
+      await end.promise;
     } finally {
-      this.#held = false;
+      // After a crash another run() may have begun already.
+      if (this.#awaited === end) this.#awaited = undefined;
       this.#keepAlive();
     }
   }
@@ -667,7 +667,7 @@ export class Reactor implements AsyncDisposable {
    * ```
    */
   addReader(reader: ReadDescriptor): void {
-    this.#requireOpen("add a reader");
+    this.#requireWatching("add a reader");
     this.#selfStart("add a reader");
     this.#descriptors.addReader(reader);
   }
@@ -711,7 +711,7 @@ export class Reactor implements AsyncDisposable {
    * ```
    */
   addWriter(writer: WriteDescriptor): void {
-    this.#requireOpen("add a writer");
+    this.#requireWatching("add a writer");
     this.#selfStart("add a writer");
     this.#descriptors.addWriter(writer);
   }
@@ -826,7 +826,7 @@ export class Reactor implements AsyncDisposable {
     const mask = maskOf(interest, action);
     const checked = checkWaitOptions(options, action);
     const number = numberOf(fd, action, "fd");
-    this.#requireOpen(action);
+    this.#requireWatching(action);
     this.#startForPromises(action);
     return new DescriptorWatch(
       this.#descriptors,
@@ -952,7 +952,7 @@ export class Reactor implements AsyncDisposable {
         ? "waker"
         : "queue",
       keepsAlive: {
-        run: this.#refd && (this.#held || this.#isStopping),
+        run: this.#refd && (this.#isAwaited || this.#isStopping),
         descriptors: this.#refd ? this.#descriptors.refs : 0,
         delayedCalls: this.#refd ? this.#calls.refs : 0,
       },
@@ -1016,6 +1016,11 @@ export class Reactor implements AsyncDisposable {
     if (this.#loop === undefined) {
       this.#start("deno", action, false);
       this.#selfStarted = true;
+      if (this.#loop === undefined) {
+        throw new ReactorNotRunning(
+          `Cannot ${action}: a "startup" trigger has ended the reactor`,
+        );
+      }
     } else if (this.#loop.host === "iterate") {
       this.#loop.enter("deno");
     }
@@ -1048,6 +1053,17 @@ export class Reactor implements AsyncDisposable {
     }
   }
 
+  /** `run()` is pending. */
+  get #isAwaited(): boolean {
+    return this.#awaited !== undefined;
+  }
+
+  /** For what needs the set, which is gone after the end. */
+  #requireWatching(action: string): void {
+    this.#requireOpen(action);
+    if (this.#over) this.#requireRestartable(action);
+  }
+
   /** Between `stop()` and the end. */
   get #isStopping(): boolean {
     return this.#stopped && this.#loop !== undefined;
@@ -1070,6 +1086,8 @@ export class Reactor implements AsyncDisposable {
 
   /** Nothing can be started any more, so nothing needs to stay open. */
   #endForGood(): void {
+    this.#over = true;
+    this.#events.abandon("startup"); // It may still wait for a promise.
     this.#descriptors.endObservers(() =>
       new ReactorNotRunning("The reactor has stopped")
     );
@@ -1131,11 +1149,6 @@ export class Reactor implements AsyncDisposable {
   }
 
   #readinessSet(): ReadinessSet {
-    if (this.#set === undefined && this.#over) {
-      throw new ReactorNotRestartable(
-        "Cannot watch a descriptor: the reactor was stopped and cannot start again",
-      );
-    }
     return this.#set ??= this.#backend === "epoll"
       ? new EpollSet()
       : new PollSet();
@@ -1180,7 +1193,7 @@ export class Reactor implements AsyncDisposable {
     this.#queue = [];
     let ran = 0;
     while (ran < queue.length && goOn()) queue[ran++]!();
-    if (ran < queue.length) this.#queue.unshift(...queue.slice(ran));
+    if (ran < queue.length) this.#queue = queue.slice(ran).concat(this.#queue);
     return ran;
   }
 
@@ -1222,21 +1235,13 @@ export class Reactor implements AsyncDisposable {
   #keepAlive(): void {
     this.#loop?.keepAlive(
       this.#refd &&
-        (this.#held || this.#isStopping || this.#queue.length > 0 ||
+        (this.#isAwaited || this.#isStopping || this.#queue.length > 0 ||
           this.#calls.refs > 0 || this.#descriptors.refs > 0),
     );
   }
 
-  /** Calls a function of the user's. Nothing escapes. */
   #call(f: () => unknown, where: string): void {
-    try {
-      const result = f();
-      if (isThenable(result)) {
-        reportRejection(result, (error) => this.#report(error, where));
-      }
-    } catch (error) {
-      this.#report(error, where);
-    }
+    callGuarded(f, (error) => this.#report(error, where));
   }
 
   /** Tells the user of an error. Nothing escapes. */
@@ -1256,7 +1261,7 @@ export class Reactor implements AsyncDisposable {
     const action = `wait until a descriptor is ${interest}`;
     const checked = checkWaitOptions(options, action);
     const number = numberOf(fd, action, "fd");
-    this.#requireOpen(action);
+    this.#requireWatching(action);
     this.#startForPromises(action);
     return await waitFor(
       this.#descriptors,

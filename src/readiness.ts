@@ -51,6 +51,7 @@ export function readinessOf(
   fd: number,
   events: number,
   asked: number,
+  pending: PendingError,
 ): Readiness {
   const ended = (events & (POLL.HUP | POLL.ERR)) !== 0;
   const readiness = {
@@ -60,8 +61,7 @@ export function readinessOf(
     priority: (events & POLL.PRI) !== 0,
     hangup: (events & POLL.HUP) !== 0,
   };
-  if ((events & POLL.ERR) === 0) return readiness;
-  const error = pendingError(fd);
+  const { error } = pending;
   return error === undefined ? readiness : { ...readiness, error };
 }
 
@@ -83,8 +83,31 @@ export function merged(earlier: Readiness, later: Readiness): Readiness {
  * The error behind POLLERR: a socket's SO_ERROR, if nobody has taken it yet.
  * What is no socket has no such word; on a pipe it means that nobody reads any
  * more (pipe(7)), and other devices say nothing more than that they failed.
+ *
+ * Looking at SO_ERROR clears it, so those who share an event share the look.
  */
-function pendingError(fd: number): Error | undefined {
+export class PendingError {
+  readonly #fd: number;
+  #looked: boolean;
+  #error: Error | undefined;
+
+  /** The error that may be behind these events. */
+  constructor(fd: number, events: number) {
+    this.#fd = fd;
+    this.#looked = (events & POLL.ERR) === 0;
+  }
+
+  /** The error, if there is one. */
+  get error(): Error | undefined {
+    if (!this.#looked) {
+      this.#looked = true;
+      this.#error = look(this.#fd);
+    }
+    return this.#error;
+  }
+}
+
+function look(fd: number): Error | undefined {
   const action = `An error is pending on descriptor ${fd}`;
   const value = new Int32Array(1);
   const length = new Uint32Array([4]);

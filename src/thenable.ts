@@ -27,3 +27,23 @@ export function reportRejection(
 ): Promise<unknown> {
   return Promise.resolve(result).then(undefined, report);
 }
+
+/**
+ * Calls a function of the user's. What it throws, and what its promise rejects
+ * with, goes to `report`; nothing escapes.
+ *
+ * @returns Whether it returned.
+ */
+export function callGuarded(
+  f: () => unknown,
+  report: (error: unknown) => void,
+): boolean {
+  try {
+    const result = f();
+    if (isThenable(result)) reportRejection(result, report);
+    return true;
+  } catch (error) {
+    report(error);
+    return false;
+  }
+}

@@ -7,7 +7,7 @@
 import { complaint } from "./arguments.ts";
 import { captureStack } from "./capture_stack.ts";
 import type { Descriptors, Observer } from "./descriptors.ts";
-import { type Readiness, readinessOf } from "./readiness.ts";
+import { type PendingError, type Readiness, readinessOf } from "./readiness.ts";
 
 /**
  * Options of {@linkcode Reactor.readable}, {@linkcode Reactor.writable} and
@@ -73,6 +73,7 @@ class Wait implements Observer {
   readonly stack: string | undefined;
   mask: number;
   round = 0;
+  readonly #fd: number;
   readonly #asked: number;
   readonly #signal: AbortSignal | undefined;
   readonly #settled: PromiseWithResolvers<Readiness>;
@@ -83,12 +84,14 @@ class Wait implements Observer {
   };
 
   constructor(
+    fd: number,
     mask: number,
     options: CheckedWaitOptions,
     settled: PromiseWithResolvers<Readiness>,
     stack: string | undefined,
     leave: (wait: Wait) => void,
   ) {
+    this.#fd = fd;
     this.mask = this.#asked = mask;
     this.refd = options.persistent;
     this.label = options.label;
@@ -102,10 +105,12 @@ class Wait implements Observer {
     this.#signal?.addEventListener("abort", this.#aborted, { once: true });
   }
 
-  ready(fd: number, events: number): void {
+  ready(events: number, pending: PendingError): void {
     this.#end();
     this.#leave(this);
-    this.#settled.resolve(readinessOf(fd, events, this.#asked));
+    this.#settled.resolve(
+      readinessOf(this.#fd, events, this.#asked, pending),
+    );
   }
 
   lost(reason: Error): void {
@@ -135,6 +140,7 @@ export function waitFor(
   options.signal?.throwIfAborted();
   const settled = Promise.withResolvers<Readiness>();
   const wait = new Wait(
+    fd,
     mask,
     options,
     settled,

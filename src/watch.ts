@@ -21,7 +21,12 @@
 
 import { captureStack } from "./capture_stack.ts";
 import type { Descriptors, Observer } from "./descriptors.ts";
-import { merged, type Readiness, readinessOf } from "./readiness.ts";
+import {
+  merged,
+  type PendingError,
+  type Readiness,
+  readinessOf,
+} from "./readiness.ts";
 import type { CheckedWaitOptions } from "./wait.ts";
 
 /**
@@ -215,8 +220,8 @@ export class DescriptorWatch implements Watch, Observer {
     this.#descriptors.remask(this.#fd, this, this.#asked);
   }
 
-  ready(fd: number, events: number): void {
-    const readiness = readinessOf(fd, events, this.#asked);
+  ready(events: number, pending: PendingError): void {
+    const readiness = readinessOf(this.#fd, events, this.#asked, pending);
     const asking = this.#asking.shift();
     if (asking === undefined) {
       this.#latched = this.#latched === undefined
