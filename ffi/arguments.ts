@@ -1,10 +1,14 @@
 /**
- * What C functions are given: integers and strings, checked.
+ * What C functions are given: integers and strings, checked. And how arguments
+ * are complained about everywhere: what failed, which argument, what it must be,
+ * what it was.
  *
  * @module
  */
 
 const encoder = new TextEncoder();
+
+const SHOWN_LENGTH = 40;
 
 /** The largest C `int`, and so the largest descriptor and the largest pid. */
 export const MAX_INT: number = 2 ** 31 - 1;
@@ -34,9 +38,7 @@ export function checkInteger(
   }
   const Class = typeof value === "number" ? RangeError : TypeError;
   throw new Class(
-    `Cannot ${action}: "${name}" must be an integer from ${least} to ${most}, received ${
-      shown(value)
-    }`,
+    complaint(value, action, name, `an integer from ${least} to ${most}`),
   );
 }
 
@@ -57,17 +59,82 @@ export function cString(
 ): Uint8Array<ArrayBuffer> {
   if (typeof value !== "string" || value.includes("\0")) {
     throw new TypeError(
-      `Cannot ${action}: "${name}" must be a string without NUL, received ${
-        shown(value)
-      }`,
+      complaint(value, action, name, "a string without NUL"),
     );
   }
   return encoder.encode(value + "\0");
 }
 
-/** Renders any value shortly, for a message. */
-export function shown(value: unknown): string {
-  return typeof value === "function"
-    ? "a function"
-    : Deno.inspect(value, { depth: 0, strAbbreviateSize: 40 });
+/**
+ * The message of a refused argument, for checks that are needed in one place
+ * only.
+ */
+export function complaint(
+  value: unknown,
+  action: string,
+  name: string,
+  required: string,
+): string {
+  return `Cannot ${action}: "${name}" must be ${required}, received ${
+    show(value)
+  }`;
+}
+
+/**
+ * Renders any value shortly and on one line, for messages. It calls nothing of
+ * the value's own, so that no getter and no `toString` runs, and it never
+ * throws.
+ */
+export function show(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return JSON.stringify(cut(value));
+    case "bigint":
+      return `${cut(value.toString())}n`;
+    case "number":
+      return Object.is(value, -0) ? "-0" : String(value);
+    case "symbol":
+      return cut(value.toString());
+    case "function":
+      return labelled("function", () => ownString(value, "name"));
+    case "object":
+      return value === null
+        ? "null"
+        : labelled("object", () => className(value));
+    default:
+      return String(value);
+  }
+}
+
+function cut(text: string): string {
+  return text.length > SHOWN_LENGTH
+    ? `${text.slice(0, SHOWN_LENGTH)}...`
+    : text;
+}
+
+/**
+ * A kind and, if there is one, a name. Even a look that calls no getter meets
+ * the traps of a proxy, which may throw.
+ */
+function labelled(kind: string, name: () => string | undefined): string {
+  try {
+    const found = name();
+    return found ? `${kind} ${cut(found)}` : kind;
+  } catch {
+    return kind;
+  }
+}
+
+function className(value: object): string | undefined {
+  const prototype = Object.getPrototypeOf(value);
+  const constructor = prototype &&
+    Object.getOwnPropertyDescriptor(prototype, "constructor")?.value;
+  return typeof constructor === "function"
+    ? ownString(constructor, "name")
+    : undefined;
+}
+
+function ownString(value: object, key: string): string | undefined {
+  const found = Object.getOwnPropertyDescriptor(value, key)?.value;
+  return typeof found === "string" ? found : undefined;
 }

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { checkInteger, cString, shown } from "./arguments.ts";
+import { checkInteger, complaint, cString, show } from "./arguments.ts";
 import { POSIX } from "./constants.ts";
 import { check, systemError } from "./errno.ts";
 import { libc, libcPath, linux } from "./libc.ts";
@@ -275,7 +275,7 @@ function done(error: number, action: string = `Cannot ${ACTION}`): void {
 function argumentStrings(args: readonly string[]): Uint8Array[] {
   if (!Array.isArray(args)) {
     throw new TypeError(
-      `Cannot ${ACTION}: "args" must be an array, received ${shown(args)}`,
+      complaint(args, ACTION, "args", "an array"),
     );
   }
   return args.map((value, i) => cString(value, ACTION, `args[${i}]`));
@@ -286,14 +286,14 @@ function environmentStrings(
 ): Uint8Array[] {
   if (env === null || typeof env !== "object") {
     throw new TypeError(
-      `Cannot ${ACTION}: "env" must be an object, received ${shown(env)}`,
+      complaint(env, ACTION, "env", "an object"),
     );
   }
   return Object.entries(env).map(([name, value]) => {
     if (name === "" || name.includes("=")) {
       throw new TypeError(
         `Cannot ${ACTION}: a name in "env" must be neither empty nor contain "=", received ${
-          shown(name)
+          show(name)
         }`,
       );
     }

@@ -4,8 +4,9 @@
  * value of the wrong type is a TypeError, one out of range a RangeError.
  */
 
-const MAX_FD = 2 ** 31 - 1;
-const SHOWN_LENGTH = 40;
+import { complaint, MAX_INT } from "../ffi/arguments.ts";
+
+export { complaint, show } from "../ffi/arguments.ts";
 
 /**
  * Requires a function.
@@ -100,12 +101,12 @@ export function checkFd(value: unknown, action: string, name: string): number {
     fd = value.fileno();
     name = `${name}.fileno()`;
   }
-  if (Number.isInteger(fd) && fd as number >= 0 && fd as number <= MAX_FD) {
+  if (Number.isInteger(fd) && fd as number >= 0 && fd as number <= MAX_INT) {
     return fd as number;
   }
   const Class = typeof fd === "number" ? RangeError : TypeError;
   throw new Class(
-    complaint(fd, action, name, `an integer from 0 to ${MAX_FD}`),
+    complaint(fd, action, name, `an integer from 0 to ${MAX_INT}`),
   );
 }
 
@@ -114,78 +115,4 @@ function hasFileno(value: unknown): value is { fileno(): unknown } {
     value === null || (typeof value !== "object" && typeof value !== "function")
   ) return false;
   return typeof (value as { fileno?: unknown }).fileno === "function";
-}
-
-/**
- * The message of a refused argument, for checks that are needed in one place
- * only.
- */
-export function complaint(
-  value: unknown,
-  action: string,
-  name: string,
-  required: string,
-): string {
-  return `Cannot ${action}: "${name}" must be ${required}, received ${
-    show(value)
-  }`;
-}
-
-/**
- * Renders any value shortly and on one line, for messages. It calls nothing of
- * the value's own, so that no getter and no `toString` runs, and it never
- * throws.
- */
-export function show(value: unknown): string {
-  switch (typeof value) {
-    case "string":
-      return JSON.stringify(cut(value));
-    case "bigint":
-      return `${cut(value.toString())}n`;
-    case "number":
-      return Object.is(value, -0) ? "-0" : String(value);
-    case "symbol":
-      return cut(value.toString());
-    case "function":
-      return labelled("function", () => ownString(value, "name"));
-    case "object":
-      return value === null
-        ? "null"
-        : labelled("object", () => className(value));
-    default:
-      return String(value);
-  }
-}
-
-function cut(text: string): string {
-  return text.length > SHOWN_LENGTH
-    ? `${text.slice(0, SHOWN_LENGTH)}...`
-    : text;
-}
-
-/**
- * A kind and, if there is one, a name. Even a look that calls no getter meets
- * the traps of a proxy, which may throw.
- */
-function labelled(kind: string, name: () => string | undefined): string {
-  try {
-    const found = name();
-    return found ? `${kind} ${cut(found)}` : kind;
-  } catch {
-    return kind;
-  }
-}
-
-function className(value: object): string | undefined {
-  const prototype = Object.getPrototypeOf(value);
-  const constructor = prototype &&
-    Object.getOwnPropertyDescriptor(prototype, "constructor")?.value;
-  return typeof constructor === "function"
-    ? ownString(constructor, "name")
-    : undefined;
-}
-
-function ownString(value: object, key: string): string | undefined {
-  const found = Object.getOwnPropertyDescriptor(value, key)?.value;
-  return typeof found === "string" ? found : undefined;
 }
