@@ -51,6 +51,14 @@ export function checkInteger(
  * @returns The bytes.
  * @throws {TypeError} When `value` is not a string, or has a NUL in it, at
  * which C would end it.
+ *
+ * @example Usage
+ * ```ts
+ * import { cString } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(cString("ab", "open a file", "path"), new Uint8Array([97, 98, 0]));
+ * ```
  */
 export function cString(
   value: unknown,

@@ -192,8 +192,14 @@ export const LINUX_ONLY = {
   IN_DELETE: 0x200,
   /** inotify: the watched thing itself was removed. */
   IN_DELETE_SELF: 0x400,
+  /** inotify: the watched thing itself was moved. */
+  IN_MOVE_SELF: 0x800,
   /** inotify: events were dropped because nobody read them. */
   IN_Q_OVERFLOW: 0x4000,
+  /** inotify: the watch is gone, with what it watched or because it was removed. */
+  IN_IGNORED: 0x8000,
+  /** `inotify_add_watch`: fail unless it is a directory. */
+  IN_ONLYDIR: 0x1000000,
   /** inotify: the event is about a directory. */
   IN_ISDIR: 0x40000000,
 } as const;

@@ -17,6 +17,7 @@
  * @module
  */
 
+export { cString } from "./arguments.ts";
 export { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 export type { PosixConstants } from "./constants.ts";
 export {

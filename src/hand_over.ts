@@ -74,7 +74,9 @@ export class HandOver {
     // would hold the process for as long as poll() blocks.
     this.#worker = new Worker(
       new URL(`data:text/javascript,${encodeURIComponent(source)}`),
-      { workerData: data, transferList: [port2] },
+      // Without an `env` it would be given a copy of this process's, for which
+      // Deno asks whoever sits at the terminal.
+      { workerData: data, transferList: [port2], env: {} },
     );
     this.#worker.unref();
     this.#worker.on("error", (error) => this.#failed(error as Error));

@@ -1,0 +1,597 @@
+/**
+ * The examples, each in a process of its own, run by the command that its
+ * header gives, with the permissions named there and no others.
+ */
+
+import {
+  assert,
+  assertEquals,
+  assertGreaterOrEqual,
+  assertLess,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { POSIX } from "../ffi/constants.ts";
+import { libc } from "../ffi/libc.ts";
+import { openPty, setWindowSize } from "../ffi/pty.ts";
+import { openPidfd, reap, spawnOnTerminal } from "../ffi/spawn.ts";
+import { FileDescriptor } from "../src/file_descriptor.ts";
+import { Reactor } from "../src/reactor.ts";
+
+// What is opened at the first use stays open, and the sanitizer would take it
+// for a leak of the test that comes first.
+assertThrows(() => spawnOnTerminal("/nonexistent", "sh"));
+
+/** Long enough for any example; no test waits for it to pass. */
+const PATIENCE = 30_000;
+
+const SIGKILL = 9;
+const SIGCONT = 18;
+const SIGSTOP = 19;
+const CTRL_C = "\x03";
+const CTRL_D = "\x04";
+
+const root = Deno.realPathSync(`${import.meta.dirname}/..`);
+
+const names = [...Deno.readDirSync(`${root}/examples`)]
+  .map(({ name }) => name).filter((name) => name.endsWith(".ts")).sort();
+
+/** The command at the top of an example. */
+interface Command {
+  /** The whole of it. */
+  line: string;
+  /** The permissions. */
+  flags: string[];
+  /** What comes after the program. */
+  args: string[];
+}
+
+function commandOf(name: string): Command {
+  const source = Deno.readTextFileSync(`${root}/examples/${name}`);
+  // A sentence, an empty line, the command, an empty line.
+  const header = /^\/\*\*\n(?: \* .+\n)+ \*\n \* {5}(deno run .+)\n \*\n/;
+  const line = header.exec(source)?.[1];
+  assert(line !== undefined, `${name} does not begin with its command`);
+  const words = line.split(" ").slice(2);
+  const at = words.indexOf(`examples/${name}`);
+  assertGreaterOrEqual(at, 0, `${name} gives the command of another program`);
+  return { line, flags: words.slice(0, at), args: words.slice(at + 1) };
+}
+
+/** What a program prints, for a test that talks with it. */
+class Transcript {
+  readonly #reader: ReadableStreamDefaultReader<string>;
+  #text = "";
+  #seen = 0;
+
+  constructor(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+    this.#reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** Waits for a text, behind the one that was waited for before. */
+  async until(mark: string): Promise<void> {
+    let from = this.#seen;
+    for (;;) {
+      const at = this.#text.indexOf(mark, from);
+      if (at >= 0) {
+        this.#seen = at + mark.length;
+        return;
+      }
+      from = Math.max(from, this.#text.length - mark.length);
+      if (!await this.#more()) break;
+    }
+    throw new Error(`No "${mark}" in ${JSON.stringify(this.#text)}`);
+  }
+
+  /** All of it, when there is no more to come. */
+  async whole(): Promise<string> {
+    while (await this.#more());
+    // Each terminal on the way adds a carriage return.
+    return this.#text.replaceAll(/\r+\n/g, "\n");
+  }
+
+  async #more(): Promise<boolean> {
+    const { value, done } = await this.#reader.read();
+    if (!done) this.#text += value;
+    return !done;
+  }
+}
+
+/** A program and where it is to run. */
+interface Place {
+  command: string;
+  args: string[];
+  cwd: string;
+  env: Record<string, string>;
+}
+
+/** How a program ended. */
+interface End {
+  /** The exit status; 128 and the signal's number if a signal ended it. */
+  status: number;
+  /** What it wrote to standard error. */
+  complaints: string;
+}
+
+/** A program that runs. */
+interface Running {
+  readonly pid: number;
+  readonly output: Transcript;
+  type(text: string): void;
+  kill(): void;
+  /** Waits for its end. Its output must have been read. */
+  end(): Promise<End>;
+}
+
+const encoder = new TextEncoder();
+
+/** Starts a program behind pipes. */
+function startPiped(place: Place): Running & { endInput(): void } {
+  const child = new Deno.Command(place.command, {
+    ...place,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const input = child.stdin.getWriter();
+  // What it does not want to read shows in its output.
+  const ignore = () => {};
+  const complaints = new Response(child.stderr).text();
+  return {
+    pid: child.pid,
+    output: new Transcript(child.stdout),
+    type: (text) => void input.write(encoder.encode(text)).catch(ignore),
+    endInput: () => void input.close().catch(ignore),
+    kill() {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended.
+      }
+    },
+    async end() {
+      const { code } = await child.status;
+      await input.close().catch(ignore);
+      return { status: code, complaints: await complaints };
+    },
+  };
+}
+
+/** Starts a program on a terminal, where its complaints are part of the output. */
+function startOnTerminal(
+  { command, args, cwd, env }: Place,
+): Running & { resize(columns: number, rows: number): void } {
+  const reactor = new Reactor();
+  const { master, path } = openPty();
+  // To be asked for a permission would be a fault: let it be seen.
+  const { DENO_NO_PROMPT: _, ...inherited } = Deno.env.toObject();
+  const pty = FileDescriptor.adopt(master);
+  const pid = spawnOnTerminal(path, command, {
+    args,
+    cwd,
+    env: { ...inherited, ...env },
+  });
+  const child = FileDescriptor.adopt(openPidfd(pid));
+  return {
+    pid,
+    output: new Transcript(pty.readable({ reactor, preventClose: true })),
+    type: (text) => void pty.write(encoder.encode(text)),
+    resize: (columns, rows) => setWindowSize(master, columns, rows),
+    // The leader of a session, and all who are with it.
+    kill: () => void libc().kill(-pid, SIGKILL),
+    async end() {
+      await reactor.readable(child);
+      const { code, signal } = reap(pid)!;
+      child.close();
+      pty.close();
+      await reactor.close();
+      return { status: code ?? 128 + signal!, complaints: "" };
+    },
+  };
+}
+
+/** How to run an example. */
+interface RunOptions<R extends Running> {
+  /** Its arguments. The default is those in its header. */
+  args?: string[];
+  /** A shell's command line that runs it, as `"$@"`. */
+  through?: string;
+  /** More for its environment. */
+  env?: Record<string, string>;
+  /** The status that it is to end with. The default is 0. */
+  status?: number;
+  /** What it may complain of. The default is nothing. */
+  complaints?: string;
+  /** Whether processes that it started may outlive it for a moment. */
+  orphans?: boolean;
+  /** What to do with it, and in its folder, while it runs. */
+  talk?: (example: R, folder: string) => Promise<void>;
+}
+
+/**
+ * Runs an example to its end, in an empty folder that is its place for temporary
+ * files as well, and sees that nothing is left behind.
+ *
+ * @returns What it printed.
+ */
+async function run<R extends Running>(
+  start: (place: Place) => R,
+  name: string,
+  options: RunOptions<R> = {},
+): Promise<string> {
+  const { flags, args } = commandOf(name);
+  const program = `${root}/examples/${name}`;
+  const command = [Deno.execPath(), "run", ...flags, program].concat(
+    options.args ?? args,
+  );
+  if (options.through !== undefined) {
+    command.unshift("sh", "-c", options.through, "sh");
+  }
+  const folder = Deno.realPathSync(Deno.makeTempDirSync());
+  try {
+    const example = start({
+      command: command[0]!,
+      args: command.slice(1),
+      cwd: folder,
+      env: { DENO_NO_UPDATE_CHECK: "1", TMPDIR: folder, ...options.env },
+    });
+    const limit = setTimeout(() => example.kill(), PATIENCE);
+    let failure: unknown;
+    try {
+      await options.talk?.(example, folder);
+    } catch (error) {
+      failure = error;
+      example.kill();
+    }
+    const output = await example.output.whole();
+    const end = await example.end();
+    clearTimeout(limit);
+    if (failure !== undefined) throw failure;
+    const left = {
+      files: [...Deno.readDirSync(folder)],
+      processes: options.orphans ? "" : await processesIn(folder),
+    };
+    const { status = 0, complaints = "" } = options;
+    assertEquals(
+      { ...end, ...left },
+      { status, complaints, files: [], processes: "" },
+      `${name} printed:\n${output}`,
+    );
+    return output;
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+/** The processes that work in a folder, as links of /proc. Empty on systems without that. */
+async function processesIn(folder: string): Promise<string> {
+  const { stdout } = await new Deno.Command("sh", {
+    args: ["-c", 'ls -l /proc/[0-9]*/cwd | grep -F -- "-> $0"', folder],
+    stderr: "null",
+  }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+/** Tests an example that needs what only Linux has. */
+function testOnLinux(name: string, fn: () => Promise<void>): void {
+  const ignore = Deno.build.os !== "linux";
+  if (ignore) console.log(`${name}: not run, because it needs Linux`);
+  Deno.test({ name, ignore, fn });
+}
+
+/** Asserts that texts occur, one behind the other. */
+function assertInOrder(output: string, texts: string[]): void {
+  let rest = output;
+  for (const text of texts) {
+    const at = rest.indexOf(text);
+    assert(at >= 0, `No "${text}" in its place in:\n${output}`);
+    rest = rest.slice(at + text.length);
+  }
+}
+
+Deno.test("examples name the permissions that they need, and README.md repeats their commands", () => {
+  const readme = Deno.readTextFileSync(`${root}/examples/README.md`);
+  for (const name of names) {
+    const { line, flags } = commandOf(name);
+    assertStringIncludes(readme, `| \`${line}\` `);
+    for (const flag of flags) {
+      assertMatch(flag, /^--allow-(ffi|net=127\.0\.0\.1|write)$/);
+    }
+  }
+  assertEquals(readme.match(/^\| \[/gm)?.length, names.length);
+});
+
+Deno.test("examples/tour.ts is what `deno task tour` runs", () => {
+  const { tasks } = JSON.parse(
+    Deno.readTextFileSync(`${root}/deno.json`),
+  );
+  assertEquals(tasks.tour.command, commandOf("tour.ts").line);
+});
+
+testOnLinux(
+  "examples/tour.ts shows four sources at once, in less than ten seconds",
+  async () => {
+    const began = performance.now();
+    const output = await run(startPiped, "tour.ts");
+    assertLess(performance.now() - began, 10_000);
+
+    const line = /^(\d+\.\d{3}) {2}(terminal|directory|timer|fetch) +(.+)$/gm;
+    const lines = [...output.matchAll(line)].map(([, time, source, text]) => ({
+      time: Number(time),
+      source,
+      text,
+    }));
+    const times = lines.map(({ time }) => time);
+    assertEquals(times, times.toSorted((a, b) => a - b));
+    const turns = lines.filter(({ source }, i) =>
+      source !== lines[i - 1]?.source
+    );
+    assertGreaterOrEqual(turns.length, 8, output);
+
+    const told = (wanted: string) =>
+      lines.filter(({ source }) => source === wanted).map(({ text }) => text);
+    assertMatch(told("terminal")[0]!, /^this shell sits on \/dev\/pts\/\d+$/);
+    assertEquals(told("terminal").slice(1), [
+      ...[1, 2, 3, 4, 5, 6].map((step) => `step ${step} of 6`),
+      "the shell has exited with status 0",
+    ]);
+    assertEquals(told("timer").length, 10);
+    assertEquals(told("fetch").at(-1), "200 a basket of cherries");
+    assertEquals(told("directory").at(-1), "cherries written");
+    assertMatch(output, /slept \d+ times, .+\n.+ never polled\n/);
+    assertMatch(output, /left +0 descriptors, 0 delayed calls\n$/);
+  },
+);
+
+testOnLinux(
+  "examples/tour.ts is coloured on a terminal, and cleans up after Ctrl-C",
+  async () => {
+    const output = await run(startOnTerminal, "tour.ts", {
+      env: { TERM: "xterm", NO_COLOR: "" },
+      orphans: true, // The shell is told to hang up, and not waited for.
+      async talk({ output, type }) {
+        await output.until("\x1b[35mtimer");
+        type(CTRL_C);
+      },
+    });
+    assertStringIncludes(output, "Stopped, and cleaned up.\n");
+  },
+);
+
+Deno.test("examples/stdin_lines.ts reads a pipe while its timer ticks", async () => {
+  const output = await run(startPiped, "stdin_lines.ts", {
+    async talk({ output, type, endInput }) {
+      type("one\r\ntw");
+      await output.until("   1  one\n");
+      await output.until("   ... 1 s\n");
+      type("o\n\nfour");
+      endInput();
+    },
+  });
+  assertInOrder(output, ["   2  two\n   3  \n   4  four\n", "in all: 4.\n"]);
+});
+
+Deno.test("examples/stdin_lines.ts reads a file, and /dev/null", async () => {
+  const file = `${root}/LICENSE`;
+  const lines = Deno.readTextFileSync(file).split("\n").length - 1;
+  for (const [path, count] of [[file, lines], ["/dev/null", 0]]) {
+    const output = await run(startPiped, "stdin_lines.ts", {
+      through: `exec "$@" < '${path}'`,
+    });
+    assertStringIncludes(output, `End of input. Lines in all: ${count}.\n`);
+  }
+});
+
+testOnLinux(
+  "examples/stdin_lines.ts reads a terminal, and leaves it blocking",
+  async () => {
+    const output = await run(startOnTerminal, "stdin_lines.ts", {
+      async talk({ pid, output, type }) {
+        type("hello\n");
+        await output.until("   1  hello\r\n");
+        using info = FileDescriptor.open(`/proc/${pid}/fdinfo/0`);
+        const bytes = new Uint8Array(1000);
+        const text = new TextDecoder().decode(
+          bytes.subarray(0, info.read(bytes)!),
+        );
+        const flags = /^flags:\s*([0-7]+)$/m.exec(text)![1]!;
+        assertEquals(parseInt(flags, 8) & POSIX.O_NONBLOCK, 0);
+        type(CTRL_D);
+      },
+    });
+    assertStringIncludes(output, "End of input. Lines in all: 1.\n");
+  },
+);
+
+testOnLinux(
+  "examples/watch_directory.ts tells what happens, until the directory is gone",
+  async () => {
+    const output = await run(startPiped, "watch_directory.ts", {
+      args: ["watched"],
+      through: 'mkdir watched; exec "$@"',
+      async talk({ output }, folder) {
+        const directory = `${folder}/watched`;
+        await output.until('Watching "watched".');
+        Deno.writeTextFileSync(`${directory}/first`, "text");
+        Deno.renameSync(`${directory}/first`, `${directory}/sécond`);
+        Deno.mkdirSync(`${directory}/third`);
+        Deno.removeSync(directory, { recursive: true });
+      },
+    });
+    assertInOrder(output, [
+      "  created      first\n",
+      "  modified     first\n",
+      "  written      first\n",
+      "  moved from   first\n",
+      "  moved to     sécond\n",
+      "  created      third/\n",
+      "  gone         \n",
+      "The end. Changes in all: 9.\n",
+    ]);
+  },
+);
+
+testOnLinux(
+  "examples/watch_directory.ts says so when the kernel has dropped events",
+  async () => {
+    const output = await run(startPiped, "watch_directory.ts", {
+      args: ["watched"],
+      through: 'mkdir watched; exec "$@"',
+      async talk({ pid, output }, folder) {
+        const directory = `${folder}/watched`;
+        await output.until('Watching "watched".');
+        libc().kill(pid, SIGSTOP);
+        // Two events each, and there is room for 16384 (inotify(7),
+        // max_queued_events).
+        Deno.writeTextFileSync(`${directory}/0`, "");
+        for (let i = 0; i < 9000; i++) {
+          Deno.renameSync(`${directory}/${i}`, `${directory}/${i + 1}`);
+        }
+        libc().kill(pid, SIGCONT);
+        await output.until("  events lost");
+        Deno.removeSync(directory, { recursive: true });
+      },
+    });
+    assertStringIncludes(output, "  gone  ");
+  },
+);
+
+testOnLinux(
+  "examples/watch_directory.ts ends when its time is up, and at Ctrl-C",
+  async () => {
+    const args = [...commandOf("watch_directory.ts").args, "--for", "0.1"];
+    assertEquals(
+      await run(startPiped, "watch_directory.ts", { args }),
+      'Watching ".".\nThe end. Changes in all: 0.\n',
+    );
+    const output = await run(startOnTerminal, "watch_directory.ts", {
+      async talk({ output, type }) {
+        await output.until("Ctrl-C ends it.");
+        type(CTRL_C);
+      },
+    });
+    assertStringIncludes(output, "The end. Changes in all: 0.\n");
+  },
+);
+
+Deno.test("examples/watch_directory.ts explains its arguments", async () => {
+  for (const args of [[], [".", "--for"], [".", "--for", "-1"], [".", "x"]]) {
+    await run(startPiped, "watch_directory.ts", {
+      args,
+      status: 2,
+      complaints: "Usage: watch_directory.ts DIRECTORY [--for SECONDS]\n",
+    });
+  }
+});
+
+testOnLinux(
+  "examples/shell_in_a_pty.ts types commands where there is no terminal",
+  async () => {
+    const output = await run(startPiped, "shell_in_a_pty.ts");
+    assertInOrder(output, [
+      "demo$ tty\n/dev/pts/",
+      "demo$ stty size\n24 80\n",
+      "demo$ echo $((6 * 7))\n42\n",
+      "demo$ exit\n",
+    ]);
+  },
+);
+
+testOnLinux(
+  "examples/shell_in_a_pty.ts passes keys, the window's size and the exit status on",
+  async () => {
+    const output = await run(startOnTerminal, "shell_in_a_pty.ts", {
+      through: '"$@"; echo "status $?"; stty -a',
+      env: { PS1: "ready> " },
+      async talk({ output, type, resize }) {
+        await output.until("ready> ");
+        type("stty size; tty\n");
+        await output.until("24 80");
+        await output.until("/dev/pts/");
+        // A child of the shell, because the signal goes to the foreground job.
+        // What is waited for is not in the echo of what is typed.
+        const loop = "echo go$((1)); while :; do sleep 0.1; done";
+        type(`sh -c "trap 'stty size' WINCH; ${loop}"\n`);
+        await output.until("go1");
+        resize(120, 40);
+        await output.until("40 120");
+        type(CTRL_C);
+        await output.until("ready> ");
+        type("exit 3\n");
+      },
+    });
+    assertInOrder(output, ["exit 3\n", "status 3\n"]);
+    for (const setting of ["icanon", "echo", "isig"]) {
+      assertMatch(output, new RegExp(`(?<!-)\\b${setting}\\b`));
+    }
+  },
+);
+
+testOnLinux(
+  "examples/shell_in_a_pty.ts does not wait for what the program leaves behind",
+  async () => {
+    const job = "trap '' HUP; sleep 600 & echo job $!.";
+    const output = await run(startPiped, "shell_in_a_pty.ts", {
+      args: ["sh", "-c", job],
+      orphans: true,
+    });
+    libc().kill(Number(/job (\d+)\./.exec(output)![1]), SIGKILL);
+  },
+);
+
+Deno.test("examples/blocking_demo.ts gets its answer by pumping alone", async () => {
+  const output = await run(startPiped, "blocking_demo.ts");
+  assertInOrder(output, [
+    "asking for the answer\n",
+    "tick, from the reactor\n",
+    "tick, from the reactor\n",
+    "the answer is 42\n",
+    "the reactor has stopped\n",
+    "Deno's own loop goes on\n",
+  ]);
+});
+
+Deno.test("examples/game_loop.ts finds timers and a pipe in its event queue", async () => {
+  const output = await run(startPiped, "game_loop.ts");
+  assertInOrder(output, [
+    "a timer has dropped some food\n",
+    "a byte in the pipe has turned the fish\n",
+    "a timer has dropped some food\n",
+    "The reactor has stopped, and so does the game: ",
+  ]);
+});
+
+testOnLinux(
+  "examples/game_loop.ts draws on a terminal, and ends in good order at Ctrl-C",
+  async () => {
+    const output = await run(startOnTerminal, "game_loop.ts", {
+      async talk({ output, type }) {
+        await output.until("><(((o");
+        await output.until("frame 10,");
+        type(CTRL_C);
+      },
+    });
+    assertStringIncludes(
+      output,
+      "The reactor has stopped, and so does the game",
+    );
+  },
+);
+
+Deno.test("examples/virtual_clock.ts lives through an hour", async () => {
+  const output = await run(startPiped, "virtual_clock.ts");
+  assertEquals(
+    output.replace(/\d+\.\d ms/, "N ms"),
+    `\
+00:00  Welcome!
+00:07  Go on, please.
+00:17  Are you still there?
+00:18  Go on, please.
+00:28  Are you still there?
+00:33  Logged out.
+00:50  Please log in again.
+An hour has gone by, in N ms.
+`,
+  );
+});

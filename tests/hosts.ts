@@ -1,0 +1,215 @@
+/**
+ * The hosts that a reactor can run in, each behind one interface, so that one suite runs in all of them.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { deadline, delay } from "@std/async";
+import { libc } from "../ffi/libc.ts";
+import { BlockingQueue } from "../src/blocking_queue.ts";
+import { Reactor, type ReactorOptions } from "../src/reactor.ts";
+import type { Waker } from "../src/wakers.ts";
+
+// The C library stays open from its first use on, which the sanitizer would take for a leak of the test that comes first.
+libc();
+
+/** Long enough for anything here, in milliseconds; no test waits for it to pass. */
+export const PATIENCE = 20_000;
+
+/** A way to ask the kernel. */
+export type Backend = "epoll" | "poll";
+
+/** Those that this system has. */
+export const BACKENDS: readonly Backend[] = Deno.build.os === "linux"
+  ? ["epoll", "poll"]
+  : ["poll"];
+
+/** A place for a reactor to run in. */
+export interface Host {
+  /** For the names of tests. */
+  readonly name: string;
+  /** The program is synchronous: while the reactor runs, Deno's own loop stands still, promises included. */
+  readonly blocks: boolean;
+  /** Starts the reactor in this host, and drives it until it has ended. */
+  run(reactor: Reactor): Promise<void>;
+}
+
+/** Whether the reactor's run has ended, as a program without promises can find out. */
+export function hasEnded(reactor: Reactor): boolean {
+  return reactor.inspect().host === "none";
+}
+
+/** A host that is nothing but a waker: whatever it does with the work items, Deno's loop does the rest. */
+function wakerHost(name: string, waker: Waker | undefined): Host {
+  return {
+    name,
+    blocks: false,
+    async run(reactor) {
+      reactor.interleave(waker);
+      await deadline(reactor.finished, PATIENCE);
+    },
+  };
+}
+
+const RUN: Host = {
+  name: "run()",
+  blocks: false,
+  run: (reactor) => deadline(reactor.run({ signals: false }), PATIENCE),
+};
+
+const FRAME_LOOP: Host = {
+  name: "a frame loop",
+  blocks: false,
+  async run(reactor) {
+    const due: (() => void)[] = [];
+    reactor.interleave((work) => due.push(work));
+    const end = performance.now() + PATIENCE;
+    while (!hasEnded(reactor) && performance.now() < end) {
+      for (const work of due.splice(0)) work();
+      await delay(1);
+    }
+    await deadline(reactor.finished, PATIENCE);
+  },
+};
+
+const MESSAGE_CHANNEL: Host = {
+  name: "a MessageChannel",
+  blocks: false,
+  async run(reactor) {
+    const { port1, port2 } = new MessageChannel();
+    const due: (() => void)[] = [];
+    port1.onmessage = () => due.shift()!();
+    reactor.interleave((work) => {
+      due.push(work);
+      port2.postMessage(null);
+    });
+    try {
+      await deadline(reactor.finished, PATIENCE);
+    } finally {
+      port1.close();
+      port2.close();
+    }
+  },
+};
+
+const BLOCKING_QUEUE: Host = {
+  name: "a BlockingQueue",
+  blocks: true,
+  async run(reactor) {
+    const queue = new BlockingQueue();
+    reactor.interleave(queue);
+    const end = performance.now() + PATIENCE;
+    while (!hasEnded(reactor) && performance.now() < end) {
+      queue.get(PATIENCE)?.();
+    }
+    await deadline(reactor.finished, PATIENCE);
+  },
+};
+
+/** Driven by `iterate` alone, without a worker. */
+export const ITERATE: Host = {
+  name: "iterate()",
+  blocks: true,
+  async run(reactor) {
+    const end = performance.now() + PATIENCE;
+    do reactor.iterate(PATIENCE); while (
+      !hasEnded(reactor) && performance.now() < end
+    );
+    await deadline(reactor.finished, PATIENCE);
+  },
+};
+
+/** All hosts. */
+export const HOSTS: readonly Host[] = [
+  RUN,
+  wakerHost("interleave()", undefined),
+  wakerHost("queueMicrotask", (work) => queueMicrotask(work)),
+  wakerHost("setTimeout", (work) => setTimeout(work)),
+  FRAME_LOOP,
+  MESSAGE_CHANNEL,
+  BLOCKING_QUEUE,
+  ITERATE,
+];
+
+/** Deno's own loop, a waker, a blocking program, and no worker at all: enough where the way into the host is not the point. */
+export const ONE_OF_EACH_KIND: readonly Host[] = [
+  RUN,
+  FRAME_LOOP,
+  BLOCKING_QUEUE,
+  ITERATE,
+];
+
+/** What a test of the suite is given. */
+export interface Setting {
+  /** A reactor that has not been started, with a backend of the suite's choice. */
+  readonly reactor: Reactor;
+  /** The reactor's backend. */
+  readonly backend: Backend;
+  /** Where it is to run. */
+  readonly host: Host;
+  /** What `onError` got so far. A test that expects something takes it out. */
+  readonly errors: { error: unknown; where: string }[];
+  /** Runs the reactor in the host until it has ended. */
+  run(): Promise<void>;
+}
+
+/** What {@linkcode testInHosts} varies. */
+export interface SuiteOptions extends Pick<ReactorOptions, "clock" | "budget"> {
+  /**
+   * The hosts to run in.
+   *
+   * @default {HOSTS}
+   */
+  hosts?: readonly Host[];
+}
+
+/** Runs a test in every host and on every backend. It fails if `onError` got anything that the test has not taken out. */
+export function testInHosts(
+  name: string,
+  fn: (setting: Setting) => Promise<void>,
+  options: SuiteOptions = {},
+): void {
+  const { hosts = HOSTS, ...rest } = options;
+  for (const backend of BACKENDS) {
+    for (const host of hosts) {
+      Deno.test(`${name} [${backend}, ${host.name}]`, async () => {
+        const errors: Setting["errors"] = [];
+        await using reactor = new Reactor({
+          ...rest,
+          backend,
+          onError: (error, where) => errors.push({ error, where }),
+        });
+        await fn({
+          reactor,
+          backend,
+          host,
+          errors,
+          run: () => host.run(reactor),
+        });
+        assertEquals(errors, []);
+      });
+    }
+  }
+}
+
+/** Runs a test on every backend. It fails if `onError` got anything that the test has not taken out. */
+export function testOnBackends(
+  name: string,
+  fn: (setting: Omit<Setting, "host" | "run">) => Promise<void> | void,
+): void {
+  for (const backend of BACKENDS) {
+    Deno.test(`${name} [${backend}]`, async () => {
+      const errors: Setting["errors"] = [];
+      await using reactor = new Reactor({
+        backend,
+        onError: (error, where) => errors.push({ error, where }),
+      });
+      await deadline(
+        Promise.resolve(fn({ reactor, backend, errors })),
+        PATIENCE,
+      );
+      assertEquals(errors, []);
+    });
+  }
+}
