@@ -42,6 +42,8 @@
 
 export { BlockingQueue } from "./src/blocking_queue.ts";
 export type { DelayedCall, ReactorTime } from "./src/delayed_calls.ts";
+export { deferLater } from "./src/defer_later.ts";
+export type { DeferLaterOptions } from "./src/defer_later.ts";
 export type {
   DescriptorReport,
   ReadDescriptor,
@@ -68,6 +70,8 @@ export type {
   OpenOptions,
   StreamOptions,
 } from "./src/file_descriptor.ts";
+export { LoopingCall } from "./src/looping_call.ts";
+export type { LoopingCallOptions } from "./src/looping_call.ts";
 export { Reactor, reactor } from "./src/reactor.ts";
 export type {
   ReactorOptions,

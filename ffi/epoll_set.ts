@@ -18,7 +18,8 @@
  */
 
 import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
-import { check, ERRNO } from "./errno.ts";
+import { check, ERRNO, interrupted } from "./errno.ts";
+import { FileIdentities, type FileIdentity } from "./file_identity.ts";
 import { errno, libc, linux, type LinuxLibc } from "./libc.ts";
 import {
   INTERNAL,
@@ -40,7 +41,18 @@ const BATCH = 1024;
 const STRIDE = Deno.build.arch === "x86_64" ? 3 : 4;
 const OFFSET = STRIDE - 2;
 
+/** What a file can be ready for that is ready at all times. */
+const READY_FOR = POLL.IN | POLL.OUT;
+
 const ONE = new BigUint64Array([1n]);
+
+/** A member that the kernel's set does not take. */
+interface AlwaysReady {
+  readonly serial: number;
+  readonly file: FileIdentity;
+  /** What is asked for, as far as such a file can be ready for it. */
+  mask: number;
+}
 
 /** See the module's documentation. */
 export class EpollSet implements ReadinessSet {
@@ -55,6 +67,11 @@ export class EpollSet implements ReadinessSet {
 
   readonly #libc: LinuxLibc = linux();
   readonly #set: number;
+  /**
+   * A set around the set, made when somebody asks for one descriptor to wait
+   * for: it stays the same file when the inner one is rebuilt.
+   */
+  #outer = -1;
   readonly #wake: number;
   readonly #timer: number;
   readonly #event = new Int32Array(STRIDE);
@@ -74,7 +91,8 @@ export class EpollSet implements ReadinessSet {
    * files, directories, /dev/null. `poll()` calls these ready at all times, and
    * so does this set.
    */
-  readonly #alwaysReady = new Map<number, Registration>();
+  readonly #alwaysReady = new Map<number, AlwaysReady>();
+  readonly #identities = new FileIdentities();
 
   /** Makes an empty set: three descriptors. */
   constructor() {
@@ -100,7 +118,20 @@ export class EpollSet implements ReadinessSet {
   }
 
   get pollable(): number {
-    return this.#set;
+    if (this.#outer < 0) {
+      const action = "Cannot make an epoll set";
+      this.#outer = check(
+        this.#libc.epoll_create1(LINUX_ONLY.CLOEXEC),
+        action,
+      );
+      check(this.#nest(), action);
+    }
+    return this.#outer;
+  }
+
+  get immediate(): boolean {
+    if (this.#alwaysReady.size === 0) return false; // As nearly always.
+    return [...this.#alwaysReady.values()].some(({ mask }) => mask !== 0);
   }
 
   add(fd: number, serial: number, mask: number): number {
@@ -108,8 +139,7 @@ export class EpollSet implements ReadinessSet {
     const reason = this.#reason(EPOLL_CTL_ADD, fd, serial, mask);
     switch (reason) {
       case ERRNO.EPERM:
-        this.#serveAlways({ fd, serial, mask });
-        return 0;
+        return this.#serveAlways(fd, serial, mask);
       case ERRNO.EEXIST:
         // An orphan: the same file under the same number, registered before
         // that was closed and came back.
@@ -120,8 +150,11 @@ export class EpollSet implements ReadinessSet {
   }
 
   change(fd: number, serial: number, mask: number): number {
-    if (this.#alwaysReady.has(fd)) {
-      this.#serveAlways({ fd, serial, mask });
+    const file = this.#alwaysReady.get(fd);
+    if (file !== undefined) {
+      if (!this.#identities.matches(fd, file.file)) return ERRNO.EBADF!;
+      file.mask = mask & READY_FOR;
+      this.stale = true;
       return 0;
     }
     if (this.#control(EPOLL_CTL_MOD, fd, serial, mask) === 0) return 0;
@@ -137,28 +170,28 @@ export class EpollSet implements ReadinessSet {
   }
 
   holds(fd: number, serial: number, mask: number): boolean {
-    if (this.#alwaysReady.has(fd)) {
-      return libc().fcntl(fd, POSIX.F_GETFD, 0) >= 0;
-    }
+    const file = this.#alwaysReady.get(fd);
+    if (file !== undefined) return this.#identities.matches(fd, file.file);
     // The set's members are keyed by open file and number together
     // (fs/eventpoll.c), so this finds exactly the one that was added.
     return this.#control(EPOLL_CTL_MOD, fd, serial, mask) === 0;
   }
 
   drain(timeout: number): number {
-    const wait = this.#wantedFiles > 0 ? 0 : timeout;
-    let count = this.#libc.epoll_wait(this.#set, this.results, BATCH, wait);
-    if (count < 0) count = 0;
+    const wait = this.immediate ? 0 : timeout;
+    const { epoll_wait } = this.#libc;
+    const found = epoll_wait(this.#set, this.results, BATCH, wait);
+    const count = found < 0 ? interrupted() : found;
     for (let i = 0; i < count; i++) {
       const at = i * STRIDE + OFFSET;
       if (this.results[at + 1] === INTERNAL) this.#settle(this.results[at]!);
     }
-    return this.#wantedFiles > 0 ? this.#appendAlwaysReady(count) : count;
+    return this.immediate ? this.#appendAlwaysReady(count) : count;
   }
 
   prepare(ms: number, deadline: number): number {
     this.stale = false;
-    if (ms === 0 || this.#wantedFiles > 0) return 0;
+    if (ms === 0 || this.immediate) return 0;
     const due = ms < 0 ? Infinity : deadline;
     if (due !== this.#programmed) this.#program(ms, due);
     return -1;
@@ -182,12 +215,21 @@ export class EpollSet implements ReadinessSet {
 
   rebuild(live: Iterable<Registration>): Registration[] {
     const action = "Cannot rebuild the epoll set";
-    const fresh = check(this.#libc.epoll_create1(LINUX_ONLY.CLOEXEC), action);
-    // The new set takes the old one's number, which others may know as
-    // `pollable`.
-    check(this.#libc.dup3(fresh, this.#set, LINUX_ONLY.CLOEXEC), action);
-    libc().close(fresh);
+    const { epoll_create1, dup3 } = this.#libc;
+    const { CLOEXEC } = LINUX_ONLY;
+    let fresh = epoll_create1(CLOEXEC);
+    if (fresh < 0) {
+      // There may be no descriptor left but the old set's own.
+      libc().close(this.#set);
+      fresh = check(epoll_create1(CLOEXEC), action);
+    }
+    // The new set takes the old one's number, which the worker polls.
+    if (fresh !== this.#set) {
+      check(dup3(fresh, this.#set, CLOEXEC), action);
+      libc().close(fresh);
+    }
     check(this.#addInternals(this.#set), action);
+    if (this.#outer >= 0) check(this.#nest(), action);
     const lost: Registration[] = [];
     for (const registration of live) {
       const { fd, serial, mask } = registration;
@@ -199,9 +241,10 @@ export class EpollSet implements ReadinessSet {
   }
 
   close(): void {
-    for (const fd of [this.#timer, this.#wake, this.#set]) {
+    for (const fd of [this.#outer, this.#timer, this.#wake, this.#set]) {
       if (fd >= 0) libc().close(fd);
     }
+    this.#identities.close();
   }
 
   #control(
@@ -248,32 +291,32 @@ export class EpollSet implements ReadinessSet {
     return result;
   }
 
+  #nest(): number {
+    const event = this.#event;
+    event[0] = POLL.IN;
+    return this.#libc.epoll_ctl(this.#outer, EPOLL_CTL_ADD, this.#set, event);
+  }
+
   #settle(fd: number): void {
     if (fd === this.#wake) this.#wakePending = false;
     else this.#programmed = Infinity;
   }
 
-  #serveAlways(registration: Registration): void {
-    this.#alwaysReady.set(registration.fd, registration);
+  #serveAlways(fd: number, serial: number, mask: number): number {
+    const file = this.#identities.identify(fd);
+    if (typeof file === "number") return file;
+    this.#alwaysReady.set(fd, { serial, file, mask: mask & READY_FOR });
     this.stale = true;
     const room = (BATCH + this.#alwaysReady.size) * STRIDE;
     if (room > this.results.length) this.results = new Int32Array(2 * room);
-  }
-
-  get #wantedFiles(): number {
-    if (this.#alwaysReady.size === 0) return 0; // The common case, without an iterator.
-    let wanted = 0;
-    for (const { mask } of this.#alwaysReady.values()) {
-      if (mask !== 0) wanted++;
-    }
-    return wanted;
+    return 0;
   }
 
   #appendAlwaysReady(count: number): number {
     let at = count * STRIDE;
-    for (const { fd, serial, mask } of this.#alwaysReady.values()) {
+    for (const [fd, { serial, mask }] of this.#alwaysReady) {
       if (mask === 0) continue;
-      this.results[at] = mask & (POLL.IN | POLL.OUT);
+      this.results[at] = mask;
       this.results[at + OFFSET] = fd;
       this.results[at + OFFSET + 1] = serial;
       at += STRIDE;

@@ -187,3 +187,14 @@ export function check(result: number, action: string): number {
   if (result < 0) throw systemError(action, errno());
   return result;
 }
+
+/**
+ * What a wait found that failed: nothing, if a signal interrupted it.
+ *
+ * @throws {SystemError} When it failed for another reason.
+ */
+export function interrupted(): 0 {
+  const reason = errno();
+  if (reason === ERRNO.EINTR) return 0;
+  throw systemError("Cannot look for ready descriptors", reason);
+}

@@ -9,17 +9,16 @@
  *   a descriptor that is closed meanwhile stays open for its peer until the
  *   call has returned (`borrows`);
  * - `poll()` knows numbers only. When one is closed and used again, its slot
- *   would report the new file. So a registration remembers the file's identity
- *   (device and inode, from `fstat`), which is compared before an event is
- *   believed. Anonymous files of one kind (two eventfds, say) share an inode
- *   and can't be told apart; an epoll set can.
+ *   would report the new file. So a registration remembers which file it was
+ *   for, and that is compared before an event is believed.
  *
  * @module
  */
 
 import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
-import { check, ERRNO } from "./errno.ts";
-import { errno, type Libc, libc, linux } from "./libc.ts";
+import { check, ERRNO, interrupted } from "./errno.ts";
+import { FileIdentities, type FileIdentity } from "./file_identity.ts";
+import { type Libc, libc, linux } from "./libc.ts";
 import {
   INTERNAL,
   type ReadinessSet,
@@ -29,8 +28,6 @@ import {
 
 const STRIDE = 3;
 const OFFSET = 1;
-/** Words of a slot's identity: device, and the inode's two halves. */
-const IDENTITY = 3;
 /** The table's room at first, in descriptors. */
 const ROOM = 64;
 
@@ -38,6 +35,7 @@ const ROOM = 64;
 export class PollSet implements ReadinessSet {
   readonly backend = "poll";
   readonly pollable = undefined;
+  readonly immediate = false;
   readonly stride: number = STRIDE;
   readonly offset: number = OFFSET;
   readonly borrows = true;
@@ -52,10 +50,10 @@ export class PollSet implements ReadinessSet {
    */
   #own = new Int32Array(ROOM * 2);
   #serials = new Int32Array(ROOM);
-  #identities = new Int32Array(ROOM * IDENTITY);
+  readonly #files: (FileIdentity | undefined)[] = [];
   #count = 0;
   readonly #slots = new Map<number, number>();
-  readonly #status = new Int32Array(64);
+  readonly #identities = new FileIdentities();
   readonly #wakeEnds: readonly [read: number, write: number];
   readonly #wakeBytes = new Uint8Array(8).fill(1);
   #wakePending = false;
@@ -63,7 +61,7 @@ export class PollSet implements ReadinessSet {
   /** Makes an empty set: one or two descriptors, for wake-ups. */
   constructor() {
     this.#wakeEnds = makeWake();
-    this.#append(this.#wakeEnds[0], INTERNAL, POLL.IN);
+    this.#append(this.#wakeEnds[0], INTERNAL, POLL.IN, undefined);
   }
 
   get count(): number {
@@ -71,8 +69,9 @@ export class PollSet implements ReadinessSet {
   }
 
   add(fd: number, serial: number, mask: number): number {
-    if (this.#libc.fstat(fd, this.#status) !== 0) return this.#reason(fd);
-    this.#append(fd, serial, mask);
+    const file = this.#identities.identify(fd);
+    if (typeof file === "number") return file;
+    this.#append(fd, serial, mask, file);
     this.stale = true;
     return 0;
   }
@@ -92,32 +91,28 @@ export class PollSet implements ReadinessSet {
     const slot = this.#slots.get(fd)!;
     const last = --this.#count;
     this.#slots.delete(fd);
+    this.#identities.forget(fd, this.#files[slot]!);
     this.stale = true;
-    if (slot === last) return;
-    // The last one fills the gap.
-    this.#own.copyWithin(2 * slot, 2 * last, 2 * last + 2);
-    this.#serials[slot] = this.#serials[last]!;
-    this.#identities.copyWithin(
-      IDENTITY * slot,
-      IDENTITY * last,
-      IDENTITY * (last + 1),
-    );
-    const moved = this.#own[2 * slot]!;
-    this.#slots.set(moved < 0 ? ~moved : moved, slot);
+    if (slot !== last) {
+      // The last one fills the gap.
+      this.#own.copyWithin(2 * slot, 2 * last, 2 * last + 2);
+      this.#serials[slot] = this.#serials[last]!;
+      this.#files[slot] = this.#files[last];
+      const moved = this.#own[2 * slot]!;
+      this.#slots.set(moved < 0 ? ~moved : moved, slot);
+    }
+    this.#files.length = last;
   }
 
   holds(fd: number): boolean {
-    const status = this.#status;
-    if (this.#libc.fstat(fd, status) !== 0) return false;
-    const at = this.#slots.get(fd)! * IDENTITY;
-    return this.#identities[at] === status[0] &&
-      this.#identities[at + 1] === status[2] &&
-      this.#identities[at + 2] === status[3];
+    const file = this.#files[this.#slots.get(fd)!]!;
+    return this.#identities.matches(fd, file);
   }
 
   drain(timeout: number): number {
     const own = this.#own;
     let ready = this.#libc.poll(own, this.#count, timeout);
+    if (ready < 0) ready = interrupted();
     let found = 0;
     for (let slot = 0; ready > 0 && slot < this.#count; slot++) {
       const mask = own[2 * slot + 1]! >>> 16;
@@ -167,39 +162,27 @@ export class PollSet implements ReadinessSet {
 
   close(): void {
     for (const fd of new Set(this.#wakeEnds)) this.#libc.close(fd);
+    this.#identities.close();
   }
 
-  /**
-   * Why a number has no status; looked at until errno says the same twice (see
-   * `errno`).
-   */
-  #reason(fd: number): number {
-    for (let before = errno();;) {
-      if (this.#libc.fstat(fd, this.#status) === 0) return ERRNO.EBADF!;
-      const now = errno();
-      if (now === before) return now;
-      before = now;
-    }
-  }
-
-  #append(fd: number, serial: number, mask: number): void {
+  #append(
+    fd: number,
+    serial: number,
+    mask: number,
+    file: FileIdentity | undefined,
+  ): void {
     const slot = this.#count++;
     if (slot === this.#serials.length) this.#grow();
     this.#own[2 * slot] = fd;
     this.#own[2 * slot + 1] = mask;
     this.#serials[slot] = serial;
-    // struct stat begins alike where it matters, on Linux (x86-64, arm64) and
-    // macOS: the device in word 0, the inode in words 2 and 3.
-    this.#identities[IDENTITY * slot] = this.#status[0]!;
-    this.#identities[IDENTITY * slot + 1] = this.#status[2]!;
-    this.#identities[IDENTITY * slot + 2] = this.#status[3]!;
+    this.#files[slot] = file;
     this.#slots.set(fd, slot);
   }
 
   #grow(): void {
     this.#own = doubled(this.#own);
     this.#serials = doubled(this.#serials);
-    this.#identities = doubled(this.#identities);
     this.results = doubled(this.results);
   }
 }

@@ -38,6 +38,9 @@ export interface ReadinessSet {
    */
   readonly pollable: number | undefined;
 
+  /** Something in the set is ready, and the kernel would not say so. */
+  readonly immediate: boolean;
+
   /**
    * What {@linkcode drain} found: at entry `i` stand, at `i * stride`, the
    * ready bits, and at `i * stride + offset` the descriptor followed by its

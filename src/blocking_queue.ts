@@ -91,12 +91,11 @@ export class BlockingQueue {
   get(ms: number = Infinity): (() => void) | undefined {
     if (ms !== Infinity) checkDelay(ms, "get work from the queue", "ms");
     for (const deadline = performance.now() + ms; this.#items.length === 0;) {
-      const left = deadline - performance.now();
-      if (left <= 0) return undefined;
-      if (this.#source?.wait(left) === undefined) {
-        if (ms === Infinity) return undefined;
-        sleep(left);
-      }
+      const left = Math.max(0, deadline - performance.now());
+      const came = this.#source?.wait(left);
+      if (came === true) continue;
+      if (came === undefined && ms !== Infinity) sleep(left);
+      return undefined;
     }
     return this.#items.shift();
   }

@@ -193,6 +193,9 @@ const READABLE = POLL.IN | POLL.HUP | POLL.ERR;
  */
 const WRITABLE = POLL.OUT | POLL.HUP | POLL.ERR;
 
+/** How many serials to remember: those of one dispatch, and some more. */
+const MOST_ORPHANS = 4096;
+
 /** Those with registrations: what a descriptor leaves before it is closed. */
 const inUse = new Set<Descriptors>();
 
@@ -218,7 +221,7 @@ export class Descriptors {
   #serial = 0;
   #round = 0;
   #turn = 0;
-  /** Serials of this turn whose events reached nobody. */
+  /** Serials whose events have reached nobody, once. */
   readonly #orphans = new Set<number>();
   /**
    * The object whose callback is on the stack, until it is told that it is
@@ -312,7 +315,7 @@ export class Descriptors {
       ...this.#readers.keys(),
       ...this.#writers.keys(),
     ]);
-    for (const object of all) this.#drop(object);
+    this.#drop(...all);
     return [...all];
   }
 
@@ -381,7 +384,6 @@ export class Descriptors {
   /** A turn begins. */
   beginTurn(): void {
     this.#turn++;
-    if (this.#orphans.size > 0) this.#orphans.clear();
   }
 
   /**
@@ -405,13 +407,13 @@ export class Descriptors {
         this.#orphaned(set, serial);
         continue;
       }
+      // A hang-up of one whose watchers all rest. To look at it would make the
+      // kernel tell of it again.
+      if (entry.mask === 0) continue;
       delivered++;
       const events = results[at]!;
-      if ((events & POLL.NVAL) !== 0 || !this.#isGenuine(set, entry)) {
-        this.#wentAway(entry);
-      } else {
-        this.#deliver(entry, events, round, goOn);
-      }
+      if ((events & POLL.NVAL) !== 0) this.#wentAway(entry);
+      else this.#deliver(set, entry, events, round, goOn);
     }
     return delivered;
   }
@@ -567,10 +569,27 @@ export class Descriptors {
     if (observer.refd) this.#observerRefs--;
   }
 
-  /** Takes an object off whatever it reads and writes. */
-  #drop(object: ReadDescriptor | WriteDescriptor): void {
-    this.removeReader(object as ReadDescriptor);
-    this.removeWriter(object as WriteDescriptor);
+  /**
+   * Takes objects off whatever they read and write: all of them first, so that
+   * none is told of another's descriptor being gone.
+   */
+  #drop(...objects: (ReadDescriptor | WriteDescriptor)[]): void {
+    const left = new Set<Entry>();
+    for (const object of objects) {
+      const reading = this.#readers.get(object as ReadDescriptor);
+      if (reading !== undefined) {
+        this.#readers.delete(object as ReadDescriptor);
+        reading.reader = undefined;
+        left.add(reading);
+      }
+      const writing = this.#writers.get(object as WriteDescriptor);
+      if (writing !== undefined) {
+        this.#writers.delete(object as WriteDescriptor);
+        writing.writer = undefined;
+        left.add(writing);
+      }
+    }
+    for (const entry of left) this.#update(entry);
   }
 
   /**
@@ -612,54 +631,68 @@ export class Descriptors {
   }
 
   /**
-   * An event for a registration that is gone. Once a turn that is nothing: it
-   * was removed after the drain. If it comes again, a duplicate of a closed
+   * An event for a registration that is gone. Once that is nothing: it was
+   * removed after the drain. If it comes again, a duplicate of a closed
    * descriptor keeps it alive in the kernel's set, where no number leads to it
    * any more: only a new set gets rid of it.
    */
   #orphaned(set: ReadinessSet, serial: number): void {
     if (!this.#orphans.has(serial)) {
+      if (this.#orphans.size === MOST_ORPHANS) this.#orphans.clear();
       this.#orphans.add(serial);
       return;
     }
-    this.#orphans.delete(serial);
+    this.#orphans.clear();
     for (const { fd, serial } of set.rebuild(this.#all())) {
       const entry = this.#entries[fd];
       if (entry?.serial === serial) this.#wentAway(entry);
     }
   }
 
+  /** Hands an event to all it concerns, unless one of them ends that. */
   #deliver(
+    set: ReadinessSet,
     entry: Entry,
     events: number,
     round: number,
     goOn: () => boolean,
   ): void {
+    if (!this.#isStillThere(set, entry)) return;
     const { reader } = entry;
     if (
       (events & READABLE) !== 0 && reader !== undefined &&
       entry.readerRound < round
     ) {
       this.#call(reader, entry, "doRead");
+      if (!goOn() || !this.#isStillThere(set, entry)) return;
     }
     const { writer } = entry;
     if (
       (events & WRITABLE) !== 0 && writer !== undefined &&
-      entry.writerRound < round && goOn()
+      entry.writerRound < round
     ) {
       this.#call(writer, entry, "doWrite");
+      if (!goOn() || !this.#isStillThere(set, entry)) return;
     }
-    let pending: PendingError | undefined;
+    if (entry.observers.length === 0) return;
+    const pending = new PendingError(entry.fd, events);
     for (const observer of entry.observers) {
       const concerned = observer.mask | POLL.HUP | POLL.ERR;
       if (
         observer.mask !== 0 && (events & concerned) !== 0 &&
-        observer.round < round && goOn()
+        observer.round < round
       ) {
-        pending ??= new PendingError(entry.fd, events);
         observer.ready(events & concerned, pending);
       }
     }
+  }
+
+  /** Whether an entry is registered, and genuine. If it is only registered, its watchers are told. */
+  #isStillThere(set: ReadinessSet, entry: Entry): boolean {
+    if (this.#entries[entry.fd] !== entry) return false;
+    if (this.#isGenuine(set, entry)) return true;
+    this.#wentAway(entry);
+    return false;
   }
 
   #call(
@@ -668,63 +701,51 @@ export class Descriptors {
     method: "doRead" | "doWrite",
   ): void {
     this.#current = object;
-    let outcome: unknown;
+    const report = (error: unknown) =>
+      this.#options.report(error, `${method} of descriptor ${entry.fd}`);
     try {
       const number = currentNumber(object);
-      outcome = number !== entry.fd
+      const outcome = number !== entry.fd
         ? notOpen(
           `Cannot wait for descriptor ${entry.fd}: its "fileno()" now says ${number}`,
         )
         : method === "doRead"
         ? (object as ReadDescriptor).doRead()
         : (object as WriteDescriptor).doWrite();
+      if (outcome instanceof Error) this.#conclude(object, outcome, method);
+      else if (isThenable(outcome)) reportRejection(outcome, report);
     } catch (error) {
-      this.#options.report(error, `${method} of descriptor ${entry.fd}`);
-      outcome = asError(error);
-    }
-    if (outcome !== undefined && outcome !== null) {
-      this.#conclude(object, outcome, method, entry.fd);
+      report(error);
+      this.#conclude(object, asError(error), method);
     }
     this.#current = undefined;
   }
 
+  /** A callback has ended its descriptor, or half of it. */
   #conclude(
     object: ReadDescriptor | WriteDescriptor,
-    outcome: unknown,
+    reason: Error,
     method: "doRead" | "doWrite",
-    fd: number,
   ): void {
-    if (!isError(outcome)) {
-      if (isThenable(outcome)) {
-        reportRejection(
-          outcome,
-          (error) =>
-            this.#options.report(error, `${method} of descriptor ${fd}`),
-        );
-      }
-      return;
-    }
-    // The callback itself has led to its loss, by closing the descriptor for
-    // one.
+    // It has led to that by itself, by closing the descriptor for one.
     if (this.#current !== object) return;
     const { readConnectionLost } = object as ReadDescriptor;
     if (
-      method === "doRead" && outcome instanceof ConnectionDone &&
+      method === "doRead" && reason instanceof ConnectionDone &&
       typeof readConnectionLost === "function"
     ) {
-      const done = outcome;
       this.removeReader(object as ReadDescriptor);
       const went = callGuarded(
-        () => readConnectionLost.call(object, done),
+        () => readConnectionLost.call(object, reason),
         (error) => {
-          outcome = asError(error);
-          this.#options.report(error, `readConnectionLost of descriptor ${fd}`);
+          reason = asError(error);
+          this.#options.report(error, "readConnectionLost");
         },
       );
       if (went) return;
     }
     this.#drop(object);
-    this.#tell(object, outcome as Error);
+    this.#tell(object, reason);
   }
 
   /** Tells an object that it is registered no longer. */
@@ -754,8 +775,4 @@ function checkDescriptor(
 
 function refusal(action: string, fd: number, errno: number): Error {
   return systemError(`Cannot ${action}: descriptor ${fd}`, errno);
-}
-
-function isError(value: unknown): value is Error {
-  return value instanceof Error;
 }

@@ -26,6 +26,7 @@ import {
   type WriteDescriptor,
 } from "./descriptors.ts";
 import {
+  asError,
   ConnectionLost,
   ReactorAlreadyRunning,
   ReactorFailed,
@@ -872,11 +873,15 @@ export class Reactor implements AsyncDisposable {
   /**
    * A descriptor that is readable whenever the reactor has something to do,
    * delayed calls included: for a host that can wait for a descriptor itself,
-   * and calls `iterate(0)` then. Undefined before the first use, after the end,
-   * and with the poll backend.
+   * and calls `iterate(0)` then. What is always ready, such as a regular file,
+   * it can't show; for that, look at `nextTimeout()` as well. Undefined with the
+   * poll backend, and after the end.
+   *
+   * @throws {Deno.errors.NotCapable} When the program runs without `--allow-ffi`.
    */
   get backendFd(): number | undefined {
-    return this.#set?.pollable;
+    if (this.#backend !== "epoll" || this.#over) return undefined;
+    return this.#readinessSet().pollable;
   }
 
   /**
@@ -884,7 +889,7 @@ export class Reactor implements AsyncDisposable {
    * something happens; rounded up, at most 2147483647.
    */
   nextTimeout(): number {
-    return wholeMilliseconds(this.#timeout());
+    return this.#set?.immediate ? 0 : wholeMilliseconds(this.#timeout());
   }
 
   /**
@@ -1119,13 +1124,12 @@ export class Reactor implements AsyncDisposable {
 
   #fail(cause: Error): void {
     const reason = () =>
-      new ReactorFailed(
-        "The reactor cannot go on: its worker died, and so did the one that took its place",
-        { cause },
-      );
+      new ReactorFailed(`The reactor cannot go on: ${cause.message}`, {
+        cause,
+      });
     this.#running = false;
     this.#stopped = this.#wasStopped = true;
-    this.#report(reason(), "worker");
+    this.#report(reason(), "reactor");
     this.#descriptors.endObservers(reason);
     this.#descriptors.endObjects(reason);
     this.#endRun(reason());
@@ -1245,12 +1249,13 @@ export class Reactor implements AsyncDisposable {
   }
 
   /** Tells the user of an error. Nothing escapes. */
-  #report(error: unknown, where: string): void {
-    try {
-      this.#onError(error, where);
-    } catch (another) {
-      console.error("The reactor's onError threw", another, "on", error);
-    }
+  #report(thrown: unknown, where: string): void {
+    const error = asError(thrown);
+    callGuarded(
+      () => this.#onError(error, where),
+      (another) =>
+        console.error("The reactor's onError threw", another, "on", error),
+    );
   }
 
   async #wait(

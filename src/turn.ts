@@ -72,7 +72,7 @@ export interface Rounds {
   deadline(): number;
   /** Something threw where nothing should. */
   report(error: unknown, where: string): void;
-  /** The worker died, and so did the one that took its place. */
+  /** The worker, or the set, works no longer. */
   failed(error: Error): void;
 }
 
@@ -103,6 +103,9 @@ export interface Counters {
   wakes: number;
 }
 
+/** After so many turns in a row that failed, a reactor will not recover. */
+const MOST_FAILURES = 3;
+
 type Phase = "running" | "parked" | "outstanding" | "ended";
 
 /** One run of a reactor, from its start to its end or crash. */
@@ -122,6 +125,8 @@ export class TurnLoop {
   #item = 0;
   /** The last work item ended because its budget was spent. */
   #spent = false;
+  /** How many turns in a row have failed. */
+  #failures = 0;
   /**
    * Whether the present worker has ever reported. One that never has is not
    * replaced a second time.
@@ -314,11 +319,15 @@ export class TurnLoop {
         if (ready === 0 && (ran === 0 || this.#rounds.timeout() !== 0)) break;
         counters.inlineHits++;
       }
+      this.#failures = 0;
     } catch (error) {
+      // Nothing of the user's throws here: the set does, or the reactor itself.
       this.#rounds.report(error, "turn");
-    } finally {
-      this.park();
+      if (++this.#failures === MOST_FAILURES) {
+        this.#rounds.failed(error as Error);
+      }
     }
+    this.park();
     return counters.events > before;
   }
 
