@@ -210,14 +210,14 @@ export class HandOver {
    */
   end(wake: () => void): Promise<void> {
     if (!this.#over) {
+      // The next run may take the wake-up away, so it is waited for.
+      this.withdraw(wake);
       this.#over = true;
-      const before = Atomics.exchange(this.#control, WORD.STATE, STATE.ENDING);
+      Atomics.store(this.#control, WORD.STATE, STATE.ENDING);
       Atomics.notify(this.#control, WORD.STATE);
-      if (before === STATE.POLLING) wake();
       this.#port.close();
       this.#worker.ref();
-      // Woken first, because a thread inside poll() would not notice. By itself
-      // it would not exit while an inspector, or coverage, looks at it.
+      // By itself it would not exit while an inspector, or coverage, looks at it.
       void this.#worker.terminate();
     }
     return this.#exited;

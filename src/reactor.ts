@@ -1198,6 +1198,7 @@ export class Reactor implements AsyncDisposable {
     let ran = 0;
     while (ran < queue.length && goOn()) queue[ran++]!();
     if (ran < queue.length) this.#queue = queue.slice(ran).concat(this.#queue);
+    this.#keepAlive();
     return ran;
   }
 

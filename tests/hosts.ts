@@ -6,24 +6,10 @@
 
 import { assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
-import { libc } from "../ffi/libc.ts";
 import { BlockingQueue } from "../src/blocking_queue.ts";
 import { Reactor, type ReactorOptions } from "../src/reactor.ts";
 import type { Waker } from "../src/wakers.ts";
-
-// The C library stays open from its first use on, which the sanitizer would take for a leak of the test that comes first.
-libc();
-
-/** Long enough for anything here, in milliseconds; no test waits for it to pass. */
-export const PATIENCE = 20_000;
-
-/** A way to ask the kernel. */
-export type Backend = "epoll" | "poll";
-
-/** Those that this system has. */
-export const BACKENDS: readonly Backend[] = Deno.build.os === "linux"
-  ? ["epoll", "poll"]
-  : ["poll"];
+import { type Backend, BACKENDS, PATIENCE } from "./descriptors.ts";
 
 /** A place for a reactor to run in. */
 export interface Host {

@@ -5,6 +5,7 @@
 import {
   assert,
   assertEquals,
+  assertFalse,
   assertGreater,
   assertInstanceOf,
   assertLess,
@@ -13,6 +14,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { runInNewContext } from "node:vm";
 import { libc } from "../ffi/mod.ts";
 import {
   ConnectionAborted,
@@ -44,6 +46,16 @@ function readyReader(bench: Bench, handlers = {}): Probe {
   const [output, input] = bench.pipe();
   send(input, "word");
   const probe = new Probe(output, handlers);
+  bench.reactor.addReader(probe);
+  return probe;
+}
+
+/** A registered reader of a socket with one word in it, and no room to write. */
+function readySocket(bench: Bench): Probe {
+  const [here, there] = bench.socketpair();
+  fill(here);
+  send(there, "word");
+  const probe = new Probe(here);
   bench.reactor.addReader(probe);
   return probe;
 }
@@ -288,30 +300,35 @@ testBackends(
   },
 );
 
-testBackends(
-  "addReader() in a dispatch gets no event from before, on the same descriptor (contract 112)",
-  (bench) => {
-    const { reactor } = bench;
-    const probes = [readyReader(bench), readyReader(bench)];
-    const late: Probe[] = [];
-    for (const probe of probes) {
-      probe.handlers.onRead = () => {
-        const other = probes.find((one) => one !== probe)!;
-        receive(other.fd); // What was found there is gone.
-        reactor.removeReader(other);
-        late.push(new Probe(other.fd));
-        reactor.addReader(late[0]!);
-        reactor.removeReader(probe);
-      };
-    }
-    reactor.iterate();
-    assertEquals(late.length, 1);
-    assertEquals(late[0]!.reads, 0);
-    reactor.iterate();
-    assertEquals(late[0]!.reads, 0);
-  },
-  ONE_ROUND,
-);
+for (const keeper of ["nobody", "a writer"]) {
+  testBackends(
+    `addReader() in a dispatch gets no event from before, on a descriptor that ${keeper} has as well (contract 112)`,
+    (bench) => {
+      const { reactor } = bench;
+      const probes = [readySocket(bench), readySocket(bench)];
+      if (keeper === "a writer") {
+        for (const { fd } of probes) reactor.addWriter(new Probe(fd));
+      }
+      const late: Probe[] = [];
+      for (const probe of probes) {
+        probe.handlers.onRead = () => {
+          const other = probes.find((one) => one !== probe)!;
+          receive(other.fd); // What was found there is gone.
+          reactor.removeReader(other);
+          late.push(new Probe(other.fd));
+          reactor.addReader(late[0]!);
+          reactor.removeReader(probe);
+        };
+      }
+      reactor.iterate();
+      assertEquals(late.length, 1);
+      assertEquals(late[0]!.reads, 0);
+      reactor.iterate();
+      assertEquals(late[0]!.reads, 0);
+    },
+    ONE_ROUND,
+  );
+}
 
 testBackends(
   "addWriter() in a dispatch gets no event from before, on the same descriptor (contract 112)",
@@ -870,6 +887,21 @@ testBackends(
         assertEquals(probe.readReasons, []);
         assertEquals(bench.reactor.removeAll(), []);
       }
+    }
+  },
+);
+
+testBackends(
+  "an Error of another realm ends the descriptor as well (contract 132)",
+  (bench) => {
+    const error = runInNewContext("new RangeError('foreign')");
+    assertFalse(error instanceof Error);
+    for (const handler of ["onRead", "onWrite"] as const) {
+      const probe = busySocket(bench, Probe);
+      probe.handlers[handler] = () => error;
+      bench.reactor.iterate();
+      assertEquals(bench.reactor.removeAll(), []);
+      assertStrictEquals(probe.reason, error);
     }
   },
 );

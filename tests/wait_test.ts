@@ -298,8 +298,9 @@ testBackends(
     const reader = new Probe(output, {
       onRead: () => {
         receive(output);
-        reactor.removeReader(reader);
+        // In this order the descriptor stays registered throughout.
         waiting = reactor.readable(output);
+        reactor.removeReader(reader);
       },
     });
     reactor.addReader(reader);

@@ -1,0 +1,251 @@
+// A thousand beginnings and ends, and what is left of them: no descriptor and
+// no thread (contract 172).
+
+import { assertEquals, assertLessOrEqual } from "@std/assert";
+import { deadline, delay } from "@std/async";
+import { isOpen } from "../ffi/descriptor.ts";
+import { BlockingQueue } from "../src/blocking_queue.ts";
+import { Reactor } from "../src/reactor.ts";
+import { type Backend, BACKENDS, PATIENCE } from "./descriptors.ts";
+import { hasEnded } from "./hosts.ts";
+import { Pipe } from "./pipe.ts";
+
+/** Numbers are looked at up to here; each is the lowest that was free when it was opened. */
+const HIGHEST = 4096;
+
+/** How often each of the eight ways that need a worker is gone, on each backend: 1008 times in all. */
+const WITH_WORKER = 63;
+
+/** How often those are gone that need none. */
+const WITHOUT_WORKER = 1000;
+
+const onLinux = Deno.build.os === "linux";
+
+// Deno reads /proc/self only with every permission there is; the C library does
+// not ask.
+const directories = onLinux
+  ? Deno.dlopen("libc.so.6", {
+    opendir: { parameters: ["buffer"], result: "pointer" },
+    readdir: { parameters: ["pointer"], result: "pointer" },
+    closedir: { parameters: ["pointer"], result: "i32" },
+  }).symbols
+  : undefined;
+
+if (!onLinux) {
+  console.log("Left out: counting threads, which takes Linux's /proc");
+}
+
+/** How many descriptors and threads this process has. */
+interface Count {
+  descriptors: number;
+  threads: number;
+}
+
+function count(): Count {
+  let descriptors = 0;
+  for (let fd = 0; fd < HIGHEST; fd++) {
+    if (isOpen(fd)) descriptors++;
+  }
+  return { descriptors, threads: countThreads() };
+}
+
+function countThreads(): number {
+  if (directories === undefined) return 0;
+  const { opendir, readdir, closedir } = directories;
+  const directory = opendir(new TextEncoder().encode("/proc/self/task\0"));
+  let entries = 0;
+  while (readdir(directory) !== null) entries++;
+  closedir(directory);
+  return entries - 2; // "." and ".."
+}
+
+/** A thread goes up to 200 ms after the last that is heard of it, and with it the descriptors of its own. This is longer, in milliseconds. */
+const CALM = 500;
+
+let atRest: Count | undefined;
+
+/** What there is when nothing is under way, but all is open that stays open after the first use. */
+async function countAtRest(): Promise<Count> {
+  if (atRest !== undefined) return atRest;
+  await using reactor = new Reactor();
+  reactor.callLater(0, () => reactor.stop());
+  await reactor.run();
+  let least = count();
+  for (let calm = 0; calm < CALM; calm += 10) {
+    await delay(10);
+    const now = count();
+    if (
+      now.descriptors === least.descriptors && now.threads === least.threads
+    ) continue;
+    least = now;
+    calm = 0;
+  }
+  return atRest = least;
+}
+
+/** Requires that all is gone, now or soon. */
+async function assertNothingLeft(before: Count): Promise<void> {
+  const end = performance.now() + PATIENCE;
+  let after = count();
+  while (
+    performance.now() < end &&
+    (after.descriptors > before.descriptors || after.threads > before.threads)
+  ) {
+    await delay(10);
+    after = count();
+  }
+  console.log(
+    `descriptors: ${before.descriptors} -> ${after.descriptors}, threads: ${before.threads} -> ${after.threads}`,
+  );
+  assertEquals(after.descriptors, before.descriptors);
+  assertLessOrEqual(after.threads, before.threads);
+}
+
+/** A reactor with something to do. */
+function makeBusy(backend: Backend, pipe: Pipe): Reactor {
+  const reactor = new Reactor({ backend });
+  reactor.addReader(pipe.reader(() => {}));
+  reactor.callLater(100_000, () => {});
+  return reactor;
+}
+
+/** A way from a beginning to an end. */
+type Cycle = (backend: Backend, pipe: Pipe) => Promise<void>;
+
+const CYCLES_WITH_WORKER: Record<string, Cycle> = {
+  async "interleave() and stop()"(backend, pipe) {
+    const reactor = makeBusy(backend, pipe);
+    reactor.interleave();
+    reactor.stop();
+    await reactor.finished;
+  },
+  async "run() and stop()"(backend, pipe) {
+    const reactor = makeBusy(backend, pipe);
+    reactor.callLater(0, () => reactor.stop());
+    await reactor.run({ signals: false });
+  },
+  async "run() with signals and stop()"(backend, pipe) {
+    const reactor = makeBusy(backend, pipe);
+    reactor.callLater(0, () => reactor.stop());
+    await reactor.run();
+  },
+  async "interleave() and close()"(backend, pipe) {
+    const reactor = makeBusy(backend, pipe);
+    reactor.interleave((work) => queueMicrotask(work));
+    await reactor.close();
+  },
+  async "crash() and close()"(backend, pipe) {
+    const reactor = makeBusy(backend, pipe);
+    reactor.interleave();
+    reactor.crash();
+    await reactor.close();
+  },
+  async "crash(), another start and close()"(backend, pipe) {
+    const reactor = makeBusy(backend, pipe);
+    reactor.callLater(0, () => reactor.crash());
+    await reactor.run({ signals: false });
+    await reactor.close();
+  },
+  async "a BlockingQueue and stop()"(backend, pipe) {
+    const reactor = makeBusy(backend, pipe);
+    const queue = new BlockingQueue();
+    reactor.interleave(queue);
+    reactor.callLater(0, () => reactor.stop());
+    let work;
+    while ((work = queue.get())) work();
+    await reactor.finished;
+  },
+};
+
+const CYCLES_WITHOUT_WORKER: Record<string, Cycle> = {
+  async "close() without a start"(backend, pipe) {
+    await makeBusy(backend, pipe).close();
+  },
+  async "close() without any use"(backend) {
+    await new Reactor({ backend }).close();
+  },
+  async "iterate() and stop()"(backend, pipe) {
+    const reactor = makeBusy(backend, pipe);
+    reactor.iterate();
+    reactor.stop();
+    while (!hasEnded(reactor)) reactor.iterate(PATIENCE);
+    await reactor.finished;
+  },
+  async "iterate(), crash() and close()"(backend, pipe) {
+    const reactor = makeBusy(backend, pipe);
+    reactor.iterate();
+    reactor.crash();
+    await reactor.close();
+  },
+};
+
+/** Goes a way many times. */
+async function repeat(
+  backend: Backend,
+  cycle: Cycle,
+  times: number,
+): Promise<void> {
+  using pipe = new Pipe();
+  for (let i = 0; i < times; i++) {
+    await deadline(cycle(backend, pipe), PATIENCE);
+  }
+}
+
+for (
+  const [cycles, times] of [
+    [CYCLES_WITH_WORKER, WITH_WORKER],
+    [CYCLES_WITHOUT_WORKER, WITHOUT_WORKER],
+  ] as const
+) {
+  for (const backend of BACKENDS) {
+    for (const [name, cycle] of Object.entries(cycles)) {
+      Deno.test(`${name} leaves nothing behind, ${times} times over (contract 172) [${backend}]`, async () => {
+        const before = await countAtRest();
+        await repeat(backend, cycle, times);
+        await assertNothingLeft(before);
+      });
+    }
+  }
+}
+
+for (const backend of BACKENDS) {
+  Deno.test(`crash() and another start leave nothing behind, ${WITH_WORKER} times over in one reactor (contract 11, 172) [${backend}]`, async () => {
+    const before = await countAtRest();
+    let reactor: Reactor | undefined;
+    await repeat(backend, async (backend, pipe) => {
+      reactor ??= makeBusy(backend, pipe);
+      reactor.callLater(0, () => reactor!.crash());
+      await reactor.run({ signals: false });
+    }, WITH_WORKER);
+    await reactor!.close();
+    await assertNothingLeft(before);
+  });
+}
+
+for (const backend of BACKENDS) {
+  Deno.test(`crash() leaves no thread in the old wait when the next run takes the wake-up at once (contract 16, 174) [${backend}]`, async () => {
+    const before = await countAtRest();
+    const reactors: Reactor[] = [];
+    for (let i = 0; i < 10; i++) {
+      const reactor = new Reactor({ backend });
+      reactors.push(reactor);
+      reactor.interleave();
+      await new Promise<void>((resolve) => reactor.callFromThread(resolve));
+      await delay(5); // The worker falls asleep.
+      const { finished } = reactor;
+      reactor.crash();
+      reactor.iterate(0);
+      await deadline(finished, PATIENCE);
+    }
+    const end = performance.now() + PATIENCE;
+    let threads = countThreads();
+    while (threads > before.threads && performance.now() < end) {
+      await delay(10);
+      threads = countThreads();
+    }
+    console.log(`threads: ${before.threads} -> ${threads}`);
+    await Promise.all(reactors.map((reactor) => reactor.close()));
+    assertLessOrEqual(threads, before.threads);
+    await assertNothingLeft(before);
+  });
+}

@@ -1,0 +1,384 @@
+/**
+ * Damage that the tests must notice: one line a cure that is taken out of the
+ * source, and the test that fails without it. They are the places where this
+ * reactor is better than the one it is modelled on, and some more that no one
+ * would miss at once.
+ *
+ * @module
+ */
+
+/** A change of the source. */
+export interface Edit {
+  /** A file of the package. */
+  file: string;
+  /** What stands there, once. */
+  search: string;
+  /** What is to stand there instead. */
+  replacement: string;
+}
+
+/** One cure, taken out. */
+export interface Mutation {
+  /** The number in the contract that the cure is for. */
+  contract: number;
+  /** What is taken out. */
+  without: string;
+  /** What that takes: where two things guard the same, more than one edit. */
+  edits: readonly Edit[];
+  /** The file of the test, in `tests/`. */
+  test: string;
+  /** A part of the test's name. */
+  filter: string;
+}
+
+const DELAYED_CALLS = "delayed_calls_test.ts";
+const INTERLEAVE = "interleave_test.ts";
+const NEVER_SILENT = "never_silent_test.ts";
+const READERS_WRITERS = "readers_writers_test.ts";
+const WAIT = "wait_test.ts";
+const WATCH = "watch_test.ts";
+
+/** The table. */
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    contract: 66,
+    without: "the order of calls with the same deadline",
+    edits: [{
+      file: "src/delayed_calls.ts",
+      search: "(a.key === b.key && a.keySequence < b.keySequence)",
+      replacement: "false",
+    }],
+    test: DELAYED_CALLS,
+    filter: "runDue() runs equal deadlines first come first served",
+  },
+  {
+    contract: 78,
+    without: "telling the worker of a nearer deadline",
+    edits: [{
+      file: "src/reactor.ts",
+      search: "if (sooner) this.#loop?.timerSooner();",
+      replacement: "",
+    }],
+    test: NEVER_SILENT,
+    filter: "a delayed call that comes nearer while the worker waits",
+  },
+  {
+    contract: 87,
+    without: "the rounding upwards of the timeout for poll()",
+    edits: [{
+      file: "ffi/readiness_set.ts",
+      search: "Math.ceil(ms)",
+      replacement: "Math.floor(ms)",
+    }],
+    test: NEVER_SILENT,
+    filter: "is waited for, not spun for (contract 87) [poll]",
+  },
+  {
+    contract: 112,
+    without: "the round of a reader's registration",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "entry.readerRound < round",
+      replacement: "true",
+    }],
+    test: READERS_WRITERS,
+    filter: "on a descriptor that a writer has as well",
+  },
+  {
+    contract: 112,
+    without: "the round of a writer's registration",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "entry.writerRound < round",
+      replacement: "true",
+    }],
+    test: READERS_WRITERS,
+    filter: "addWriter() in a dispatch gets no event from before",
+  },
+  {
+    contract: 112,
+    without: "the round of a wait's registration",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "observer.round < round",
+      replacement: "true",
+    }],
+    test: WAIT,
+    filter: "a wait that begins in a dispatch is not answered",
+  },
+  {
+    contract: 118,
+    without: "the fence around fileno() and doRead",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "this.#conclude(object, asError(error), method);",
+      replacement: "throw error;",
+    }],
+    test: READERS_WRITERS,
+    filter: "fileno() that throws at an event",
+  },
+  {
+    contract: 119,
+    without: "the look at POLLNVAL and at the file",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "if ((events & POLL.NVAL) !== 0)",
+      replacement: "if (false)",
+    }, {
+      file: "src/descriptors.ts",
+      search: "if (this.#isGenuine(set, entry)) return true;",
+      replacement: "return true;",
+    }],
+    test: NEVER_SILENT,
+    filter: "a closed descriptor is told of at the next wake-up, once",
+  },
+  {
+    contract: 119,
+    without: "the look at the file when somebody asks for more",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "if (this.#isGenuine(this.#options.set(), entry)) return entry;",
+      replacement: "return entry;",
+    }],
+    test: NEVER_SILENT,
+    filter: "a closed descriptor is told of at the next change of interest",
+  },
+  {
+    contract: 120,
+    without: "the serial of a registration",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "entry.serial !== serial",
+      replacement: "false",
+    }],
+    test: NEVER_SILENT,
+    filter: "a number used again while a duplicate keeps the old registration",
+  },
+  {
+    contract: 120,
+    without: "the identity of a file behind a number of the poll set",
+    edits: [{
+      file: "ffi/poll_set.ts",
+      search: "return this.#identities.matches(fd, file);",
+      replacement: "return true;",
+    }],
+    test: NEVER_SILENT,
+    filter: "no event of a new pipe reaches the owner of a closed pipe",
+  },
+  {
+    contract: 120,
+    without: "the witness for anonymous files",
+    edits: [{
+      file: "ffi/file_identity.ts",
+      search: "if (identity.anonymous) {",
+      replacement: "if (false) {",
+    }],
+    test: NEVER_SILENT,
+    filter: "no event of a new eventfd reaches the owner of a closed eventfd",
+  },
+  {
+    contract: 120,
+    without: "a new set for one with an orphan inside",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "of set.rebuild(this.#all())",
+      replacement: "of []",
+    }],
+    test: NEVER_SILENT,
+    filter: "an orphan inside the set reaches nobody and does not spin [epoll]",
+  },
+  {
+    contract: 122,
+    without: "numbers above what select() takes",
+    edits: [{
+      file: "ffi/arguments.ts",
+      search: "MAX_INT: number = 2 ** 31 - 1",
+      replacement: "MAX_INT: number = 1023",
+    }],
+    test: READERS_WRITERS,
+    filter: "addReader() takes numbers above 1023",
+  },
+  {
+    contract: 123,
+    without: "the service of what epoll refuses",
+    edits: [{
+      file: "ffi/epoll_set.ts",
+      search: "case ERRNO.EPERM:",
+      replacement: "case -1:",
+    }],
+    test: READERS_WRITERS,
+    filter: "a regular file is always ready, without an error",
+  },
+  {
+    contract: 125,
+    without: "the wait for the worker to let go",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "this.#options.letGo();",
+      replacement: "",
+    }],
+    test: NEVER_SILENT,
+    filter: "close() of a FileDescriptor reaches the other side",
+  },
+  {
+    contract: 125,
+    without: "waking the worker when a number has left its table",
+    edits: [{
+      file: "src/turn.ts",
+      search: "if (this.#set.stale) this.wake();",
+      replacement: "",
+    }],
+    test: NEVER_SILENT,
+    filter: "close() after removeReader() reaches the other side",
+  },
+  {
+    contract: 126,
+    without: "passing over a number that nothing is asked of",
+    edits: [{
+      file: "ffi/poll_set.ts",
+      search: "mask === 0 ? ~fd : fd",
+      replacement: "fd",
+    }],
+    test: WATCH,
+    filter: "watch() with a slow consumer does not spin on a hang-up (",
+  },
+  {
+    contract: 126,
+    without: "the edge trigger for a member that nothing is asked of",
+    edits: [{
+      file: "ffi/epoll_set.ts",
+      search: "mask === 0 ? EPOLLET : mask",
+      replacement: "mask",
+    }],
+    test: WATCH,
+    filter: "watch() with a slow consumer does not spin on a hang-up (",
+  },
+  {
+    contract: 126,
+    without: "passing over the event of a member that nothing is asked of",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "if (entry.mask === 0) continue;",
+      replacement: "",
+    }],
+    test: WATCH,
+    filter: "does not spin on a hang-up with a budget of { ms: 0 }",
+  },
+  {
+    contract: 127,
+    without: "the refusal of a second reader",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "if (entry?.reader !== undefined) {",
+      replacement: "if (false) {",
+    }],
+    test: READERS_WRITERS,
+    filter: "addReader() and addWriter() of a second object throw",
+  },
+  {
+    contract: 135,
+    without: "the ear for promises that reject",
+    edits: [{
+      file: "src/thenable.ts",
+      search: "if (isThenable(result)) reportRejection(result, report);",
+      replacement: "",
+    }],
+    test: READERS_WRITERS,
+    filter: "readConnectionLost that returns a promise that rejects",
+  },
+  {
+    contract: 136,
+    without: "the memory that an object has been told already",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "if (this.#current !== object) return;",
+      replacement: "",
+    }],
+    test: NEVER_SILENT,
+    filter: "a reader that closes its own FileDescriptor and throws",
+  },
+  {
+    contract: 140,
+    without: "a hang-up as something to read",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "const READABLE = POLL.IN | POLL.HUP | POLL.ERR;",
+      replacement: "const READABLE = POLL.IN;",
+    }],
+    test: READERS_WRITERS,
+    filter: "a hang-up without data has doRead called",
+  },
+  {
+    contract: 142,
+    without: "the error that a closed number ends with",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "this.#options.defer(() => this.#tell(object, reason()));",
+      replacement:
+        "this.#options.defer(() => this.#tell(object, new ConnectionDone()));",
+    }],
+    test: READERS_WRITERS,
+    filter: "a number that is not open any more ends with an error",
+  },
+  {
+    contract: 167,
+    without: "the number of a work item",
+    edits: [{
+      file: "src/turn.ts",
+      search:
+        'if (this.#phase === "outstanding" && item === this.#item) this.#turn(0);',
+      replacement: "this.#turn(0);",
+    }],
+    test: INTERLEAVE,
+    filter: "Reactor ignores a work item that is run twice",
+  },
+  {
+    contract: 169,
+    without: "the second way for a work item whose waker threw",
+    edits: [{
+      file: "src/turn.ts",
+      search:
+        "this.#work(item); // This is Deno's loop: nobody else will run it.",
+      replacement: "",
+    }],
+    test: INTERLEAVE,
+    filter: "Reactor reports a waker that throws",
+  },
+  {
+    contract: 172,
+    without: "waking a worker that has to end",
+    edits: [{
+      file: "src/hand_over.ts",
+      search: "if (before === STATE.POLLING) wake();",
+      replacement: "",
+    }],
+    test: NEVER_SILENT,
+    filter: "crash() leaves no thread that waits",
+  },
+  {
+    contract: 172,
+    without: "closing the set",
+    edits: [{
+      file: "src/reactor.ts",
+      search: "this.#set?.close();",
+      replacement: "",
+    }],
+    test: NEVER_SILENT,
+    filter: "a reactor that has ended has closed what it opened",
+  },
+  {
+    contract: 174,
+    without: "the end of a loop whose reactor crashed",
+    edits: [{
+      file: "src/turn.ts",
+      search: 'this.#phase = "ended";',
+      replacement: "",
+    }, {
+      file: "src/reactor.ts",
+      search: "const goOn = () => this.#loop === loop;",
+      replacement: "const goOn = () => true;",
+    }],
+    test: INTERLEAVE,
+    filter: "interleave() at once after crash() leaves one loop",
+  },
+];

@@ -1,0 +1,248 @@
+// The worker's program, run on this thread: it ends when the main side, which
+// here is the port that it posts to or another thread, says so.
+
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { POLL } from "../ffi/constants.ts";
+import { libcPath } from "../ffi/libc.ts";
+import {
+  pollLoop,
+  type PollLoopData,
+  type PollLoopFailure,
+  STATE,
+  WORD,
+} from "../ffi/poll_loop.ts";
+import { Pipe } from "./pipe.ts";
+
+/** What the main side shares with the worker, and what the worker has posted. */
+class Shared {
+  readonly control = new Int32Array(new SharedArrayBuffer(4 * WORD.LENGTH));
+  readonly messages: (number | PollLoopFailure)[] = [];
+  readonly table = new Int32Array(new SharedArrayBuffer(8));
+  readonly tables: Int32Array[] = [];
+  library = libcPath();
+  /** What happens at each message. */
+  posted = () => this.set(STATE.ENDING);
+
+  /** Begins as the main side does: armed, with nothing to wait for. */
+  constructor() {
+    this.set(STATE.ARMED);
+    this.control[WORD.COUNT] = 1;
+    this.control[WORD.SEQUENCE] = 7;
+    this.control[WORD.POST] = 1;
+    this.table[0] = -1; // poll() passes over it.
+  }
+
+  get state(): number {
+    return Atomics.load(this.control, WORD.STATE);
+  }
+
+  set(state: number): void {
+    Atomics.store(this.control, WORD.STATE, state);
+    Atomics.notify(this.control, WORD.STATE);
+  }
+
+  /** Runs the program to its end. */
+  run(data: Partial<PollLoopData> = {}): void {
+    pollLoop({
+      control: this.control,
+      table: this.table,
+      port: {
+        postMessage: (message) => {
+          this.messages.push(message);
+          this.posted();
+        },
+      },
+      library: this.library,
+      states: STATE,
+      words: WORD,
+      ...data,
+    }, {
+      receiveMessageOnPort: () => ({
+        message: { table: this.tables.shift()! },
+      }),
+    });
+    assertEquals(this.control[WORD.UP], 1);
+  }
+}
+
+/** A change of the word STATE, made by another thread when it finds the first value there. */
+type Change = [from: number, to: number];
+
+/**
+ * Starts a thread that makes changes. Returns, as soon as it is up, what
+ * settles at its end.
+ */
+async function changeFromAnotherThread(
+  control: Int32Array,
+  changes: Change[],
+): Promise<{ changed: Promise<void> }> {
+  const { Worker } = process.getBuiltinModule("node:worker_threads");
+  const program = () => {
+    const { parentPort, workerData } = process.getBuiltinModule(
+      "node:worker_threads",
+    );
+    const { control, word, changes } = workerData;
+    parentPort!.postMessage("up");
+    for (const [from, to] of changes) {
+      for (;;) {
+        const state = Atomics.load(control, word);
+        if (state === from) break;
+        // What changes without a word is found by looking again.
+        Atomics.wait(control, word, state, 1);
+      }
+      Atomics.store(control, word, to);
+      Atomics.notify(control, word);
+    }
+  };
+  const worker = new Worker(
+    new URL(`data:text/javascript,${encodeURIComponent(`(${program})()`)}`),
+    { workerData: { control, word: WORD.STATE, changes } },
+  );
+  const changed = new Promise<void>((resolve, reject) => {
+    worker.on("error", reject);
+    worker.on("exit", () => resolve());
+  });
+  await new Promise((resolve) => worker.once("message", resolve));
+  return { changed };
+}
+
+/** The library that the program opens stays open, as it does in the worker. */
+function testProgram(name: string, fn: () => void | Promise<void>): void {
+  Deno.test({ name, fn, sanitizeResources: false });
+}
+
+testProgram(
+  "pollLoop() returns at once when the end has come before it",
+  () => {
+    const shared = new Shared();
+    shared.set(STATE.ENDING);
+    shared.run();
+    assertEquals(shared.messages, []);
+    assertEquals(shared.state, STATE.ENDING);
+  },
+);
+
+testProgram(
+  "pollLoop() waits as it is armed, and reports with the number of the arming",
+  () => {
+    const shared = new Shared();
+    shared.control[WORD.TIMEOUT] = 10;
+    const start = performance.now();
+    const states: number[] = [];
+    shared.posted = () => {
+      states.push(shared.state);
+      shared.set(STATE.ENDING);
+    };
+    shared.run();
+    assert(performance.now() - start >= 9);
+    assertEquals(states, [STATE.REPORTED]);
+    assertEquals(shared.messages, [7]);
+  },
+);
+
+testProgram(
+  "pollLoop() returns from its wait when a descriptor is ready",
+  () => {
+    using pipe = new Pipe();
+    pipe.fill();
+    const shared = new Shared();
+    shared.table.set([pipe.output.fileno(), POLL.IN]);
+    shared.control[WORD.TIMEOUT] = -1;
+    shared.run();
+    assertEquals(shared.messages, [7]);
+    assertEquals(shared.table[1]! >>> 16, POLL.IN);
+  },
+);
+
+testProgram("pollLoop() goes on when it is armed again", () => {
+  const shared = new Shared();
+  shared.posted = () => {
+    if (shared.messages.length === 3) return shared.set(STATE.ENDING);
+    shared.control[WORD.SEQUENCE]!++;
+    shared.set(STATE.ARMED);
+  };
+  shared.run();
+  assertEquals(shared.messages, [7, 8, 9]);
+});
+
+testProgram(
+  "pollLoop() takes every table that was sent, and polls the last",
+  () => {
+    using pipe = new Pipe();
+    pipe.fill();
+    const shared = new Shared();
+    const last = new Int32Array(new SharedArrayBuffer(8));
+    last.set([pipe.output.fileno(), POLL.IN]);
+    shared.tables.push(new Int32Array(new SharedArrayBuffer(8)), last);
+    shared.control[WORD.TABLES] = 2;
+    shared.control[WORD.TIMEOUT] = -1;
+    shared.run();
+    assertEquals(shared.tables, []);
+    assertEquals(shared.messages, [7]);
+  },
+);
+
+testProgram(
+  "pollLoop() sleeps until it is armed, and posts nothing unless it is to",
+  async () => {
+    const shared = new Shared();
+    shared.set(STATE.PARKED);
+    shared.control[WORD.POST] = 0;
+    const { changed } = await changeFromAnotherThread(shared.control, [
+      [STATE.PARKED, STATE.ARMED],
+      [STATE.REPORTED, STATE.ARMED],
+      [STATE.REPORTED, STATE.ENDING],
+    ]);
+    shared.run();
+    await changed;
+    assertEquals(shared.messages, []);
+  },
+);
+
+testProgram(
+  "pollLoop() does not overwrite an end that comes while it polls",
+  async () => {
+    const shared = new Shared();
+    shared.control[WORD.TIMEOUT] = 500;
+    shared.set(STATE.PARKED);
+    const states: number[] = [];
+    shared.posted = () => {
+      states.push(shared.state);
+      shared.set(STATE.ENDING); // It would not end, if it was not told by now.
+    };
+    const { changed } = await changeFromAnotherThread(shared.control, [
+      [STATE.POLLING, STATE.ENDING],
+    ]);
+    shared.set(STATE.ARMED);
+    shared.run();
+    await changed;
+    assertEquals(states, [STATE.ENDING]);
+  },
+);
+
+testProgram(
+  "pollLoop() posts the error when the library cannot be opened",
+  () => {
+    const shared = new Shared();
+    shared.library = "/nonexistent/libc.so";
+    const states: number[] = [];
+    shared.posted = () => states.push(shared.state);
+    shared.run();
+    const [message, ...more] = shared.messages;
+    assertInstanceOf((message as PollLoopFailure).error, Error);
+    assertEquals(more, []);
+    // Whoever sees the state can rely on the message.
+    assertEquals(states, [STATE.ARMED]);
+    assertEquals(shared.state, STATE.FAILED);
+  },
+);
+
+testProgram("pollLoop() posts the error when the wait throws", () => {
+  const shared = new Shared();
+  shared.posted = () => {};
+  shared.run({ table: {} as Int32Array });
+  const [message, ...more] = shared.messages;
+  assertInstanceOf((message as PollLoopFailure).error, TypeError);
+  assertEquals(more, []);
+  assertEquals(shared.state, STATE.FAILED);
+});
