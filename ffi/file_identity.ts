@@ -55,13 +55,18 @@ export class FileIdentities {
     };
   }
 
-  /** Adds a number to the witness. Without descriptors left there is none. */
+  /**
+   * Adds a number to the witness. Without descriptors left there is none. It may
+   * be there already: a duplicate kept the file, which has come back under its
+   * old number.
+   */
   #testify(fd: number): boolean {
     const { epoll_create1, epoll_ctl } = linux();
+    const { EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLET } = LINUX_ONLY;
     if (this.#witness < 0) this.#witness = epoll_create1(LINUX_ONLY.CLOEXEC);
-    this.#event[0] = LINUX_ONLY.EPOLLET; // It asks for nothing.
-    const ADD = LINUX_ONLY.EPOLL_CTL_ADD;
-    return epoll_ctl(this.#witness, ADD, fd, this.#event) === 0;
+    this.#event[0] = EPOLLET; // It asks for nothing.
+    return epoll_ctl(this.#witness, EPOLL_CTL_ADD, fd, this.#event) === 0 ||
+      epoll_ctl(this.#witness, EPOLL_CTL_MOD, fd, this.#event) === 0;
   }
 
   /** Whether a number stands for that file now. */

@@ -29,7 +29,7 @@ import {
 } from "../ffi/readiness_set.ts";
 import { checkFunction, complaint } from "./arguments.ts";
 import { captureStack } from "./capture_stack.ts";
-import { asError, ConnectionDone, ConnectionLost } from "./errors.ts";
+import { asError, ConnectionDone, ConnectionLost, isError } from "./errors.ts";
 import { currentNumber, notOpen, numberOf } from "./fd.ts";
 import { PendingError } from "./readiness.ts";
 import { callGuarded, isThenable, reportRejection } from "./thenable.ts";
@@ -712,13 +712,15 @@ export class Descriptors {
         : method === "doRead"
         ? (object as ReadDescriptor).doRead()
         : (object as WriteDescriptor).doWrite();
-      if (outcome instanceof Error) this.#conclude(object, outcome, method);
+      if (outcome === undefined) return; // As nearly always.
+      if (isError(outcome)) this.#conclude(object, outcome, method);
       else if (isThenable(outcome)) reportRejection(outcome, report);
     } catch (error) {
       report(error);
       this.#conclude(object, asError(error), method);
+    } finally {
+      this.#current = undefined;
     }
-    this.#current = undefined;
   }
 
   /** A callback has ended its descriptor, or half of it. */

@@ -161,7 +161,8 @@ export function asError(thrown: unknown): Error {
   );
 }
 
-function isError(value: unknown): value is Error {
+/** Whether a value is an Error, of this realm or another. */
+export function isError(value: unknown): value is Error {
   try {
     return value instanceof Error || Error.isError(value);
   } catch {

@@ -38,6 +38,7 @@ import type { ReadinessSet } from "../ffi/readiness_set.ts";
 import type { BlockingQueue } from "./blocking_queue.ts";
 import { ReactorAlreadyRunning } from "./errors.ts";
 import { HandOver } from "./hand_over.ts";
+import { callGuarded } from "./thenable.ts";
 import type { Waker } from "./wakers.ts";
 
 /** Where work items run. */
@@ -279,13 +280,13 @@ export class TurnLoop {
       return;
     }
     const work = () => this.#work(item);
-    try {
-      if (isQueue(host)) host.put(work);
-      else host(work);
-    } catch (error) {
-      this.#rounds.report(error, "waker");
-      this.#work(item); // This is Deno's loop: nobody else will run it.
-    }
+    callGuarded(
+      () => isQueue(host) ? host.put(work) : host(work),
+      (error) => {
+        this.#rounds.report(error, "waker");
+        this.#work(item); // This is Deno's loop: nobody else will run it.
+      },
+    );
   }
 
   /**

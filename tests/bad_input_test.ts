@@ -25,7 +25,10 @@ import { testOnBackends } from "./hosts.ts";
 import { Pipe } from "./pipe.ts";
 import { runProgram } from "./program.ts";
 
-/** A call, the class of its error, and the argument and the value that the message names. */
+/**
+ * A call, the class of its error, and the argument and the value that the
+ * message names.
+ */
 type Refusal = [
   call: (...args: never[]) => unknown,
   Class: new () => Error,
@@ -72,7 +75,10 @@ const NOT_DESCRIPTORS: [number, string][] = [
   [Infinity, "Infinity"],
 ];
 
-/** A number that nobody has opened: higher than any limit that a test is run with. */
+/**
+ * A number that nobody has opened: higher than any limit that a test is run
+ * with.
+ */
 const NEVER_OPENED = 2 ** 30;
 
 function ignore(): void {}
@@ -117,7 +123,9 @@ function assertNotOpen(error: unknown, number: number): void {
   assertEquals({ code, errno }, { code: "EBADF", errno: 9 });
 }
 
-/** Runs a test while a reader and a delayed call wait, which must not suffer. */
+/**
+ * Runs a test while a reader and a delayed call wait, which must not suffer.
+ */
 function testWithBystanders(
   name: string,
   fn: (reactor: Reactor) => Promise<void> | void,

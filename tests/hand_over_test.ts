@@ -225,6 +225,7 @@ Deno.test("HandOver.withdraw() overtakes a message that is under way (contract 1
 Deno.test("HandOver.withdraw() gives up a worker that does not return from poll()", async () => {
   await using bench = new Bench();
   const { handOver } = bench;
+  handOver.waitUntilUp();
   bench.arm();
   // A wake-up that wakes nobody. This blocks for as long as a worker may take.
   assertFalse(handOver.waitForReport(100));
@@ -247,6 +248,7 @@ for (
     ["is parked", (bench) => bench.handOver.waitUntilUp()],
     ["is armed", (bench) => bench.arm()],
     ["polls", (bench) => {
+      bench.handOver.waitUntilUp();
       bench.arm();
       bench.handOver.waitForReport(100);
     }],
@@ -301,6 +303,7 @@ Deno.test("HandOver.waitForReport() finds a failure while this thread is blocked
 Deno.test("HandOver tells once of a worker whose thread goes", () =>
   withWorkers(async (workers) => {
     await using bench = new Bench();
+    bench.handOver.waitUntilUp();
     bench.arm();
     assertFalse(bench.handOver.waitForReport(100));
     await workers[0]!.terminate();

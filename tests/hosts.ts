@@ -1,5 +1,6 @@
 /**
- * The hosts that a reactor can run in, each behind one interface, so that one suite runs in all of them.
+ * The hosts that a reactor can run in, each behind one interface, so that one
+ * suite runs in all of them.
  *
  * @module
  */
@@ -15,18 +16,27 @@ import { type Backend, BACKENDS, PATIENCE } from "./descriptors.ts";
 export interface Host {
   /** For the names of tests. */
   readonly name: string;
-  /** The program is synchronous: while the reactor runs, Deno's own loop stands still, promises included. */
+  /**
+   * The program is synchronous: while the reactor runs, Deno's own loop stands
+   * still, promises included.
+   */
   readonly blocks: boolean;
   /** Starts the reactor in this host, and drives it until it has ended. */
   run(reactor: Reactor): Promise<void>;
 }
 
-/** Whether the reactor's run has ended, as a program without promises can find out. */
+/**
+ * Whether the reactor's run has ended, as a program without promises can find
+ * out.
+ */
 export function hasEnded(reactor: Reactor): boolean {
   return reactor.inspect().host === "none";
 }
 
-/** A host that is nothing but a waker: whatever it does with the work items, Deno's loop does the rest. */
+/**
+ * A host that is nothing but a waker: whatever it does with the work items,
+ * Deno's loop does the rest.
+ */
 function wakerHost(name: string, waker: Waker | undefined): Host {
   return {
     name,
@@ -118,7 +128,10 @@ export const HOSTS: readonly Host[] = [
   ITERATE,
 ];
 
-/** Deno's own loop, a waker, a blocking program, and no worker at all: enough where the way into the host is not the point. */
+/**
+ * Deno's own loop, a waker, a blocking program, and no worker at all: enough
+ * where the way into the host is not the point.
+ */
 export const ONE_OF_EACH_KIND: readonly Host[] = [
   RUN,
   FRAME_LOOP,
@@ -128,7 +141,9 @@ export const ONE_OF_EACH_KIND: readonly Host[] = [
 
 /** What a test of the suite is given. */
 export interface Setting {
-  /** A reactor that has not been started, with a backend of the suite's choice. */
+  /**
+   * A reactor that has not been started, with a backend of the suite's choice.
+   */
   readonly reactor: Reactor;
   /** The reactor's backend. */
   readonly backend: Backend;
@@ -150,7 +165,10 @@ export interface SuiteOptions extends Pick<ReactorOptions, "clock" | "budget"> {
   hosts?: readonly Host[];
 }
 
-/** Runs a test in every host and on every backend. It fails if `onError` got anything that the test has not taken out. */
+/**
+ * Runs a test in every host and on every backend. It fails if `onError` got
+ * anything that the test has not taken out.
+ */
 export function testInHosts(
   name: string,
   fn: (setting: Setting) => Promise<void>,
@@ -179,7 +197,10 @@ export function testInHosts(
   }
 }
 
-/** Runs a test on every backend. It fails if `onError` got anything that the test has not taken out. */
+/**
+ * Runs a test on every backend. It fails if `onError` got anything that the
+ * test has not taken out.
+ */
 export function testOnBackends(
   name: string,
   fn: (setting: Omit<Setting, "host" | "run">) => Promise<void> | void,

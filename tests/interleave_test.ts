@@ -14,10 +14,16 @@ import type { Waker } from "../src/wakers.ts";
 import { hasEnded, testOnBackends } from "./hosts.ts";
 import { Pipe } from "./pipe.ts";
 
-/** Time enough for a wake-up that must not come. Nothing depends on its length but what a fault would be seen by. */
+/**
+ * Time enough for a wake-up that must not come. Nothing depends on its length
+ * but what a fault would be seen by.
+ */
 const A_WHILE = 30;
 
-/** A host that runs a work item when the test says so, and notes what it was given. */
+/**
+ * A host that runs a work item when the test says so, and notes what it was
+ * given.
+ */
 class Hand {
   readonly given: (() => void)[] = [];
   /** A waker that does nothing but note the work item. */

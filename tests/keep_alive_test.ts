@@ -4,7 +4,10 @@ import { assertEquals, assertLess } from "@std/assert";
 import { BACKENDS } from "./descriptors.ts";
 import { runProgram } from "./program.ts";
 
-/** A parked worker must not delay an exit. This many milliseconds are generous for a process that has nothing to wait for. */
+/**
+ * A parked worker must not delay an exit. This many milliseconds are generous
+ * for a process that has nothing to wait for.
+ */
 const AT_ONCE = 5_000;
 
 /** What every program begins with. */

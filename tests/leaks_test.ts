@@ -10,10 +10,16 @@ import { type Backend, BACKENDS, PATIENCE } from "./descriptors.ts";
 import { hasEnded } from "./hosts.ts";
 import { Pipe } from "./pipe.ts";
 
-/** Numbers are looked at up to here; each is the lowest that was free when it was opened. */
+/**
+ * Numbers are looked at up to here; each is the lowest that was free when it
+ * was opened.
+ */
 const HIGHEST = 4096;
 
-/** How often each of the eight ways that need a worker is gone, on each backend: 1008 times in all. */
+/**
+ * How often each of the eight ways that need a worker is gone, on each backend:
+ * 1008 times in all.
+ */
 const WITH_WORKER = 63;
 
 /** How often those are gone that need none. */
@@ -59,12 +65,18 @@ function countThreads(): number {
   return entries - 2; // "." and ".."
 }
 
-/** A thread goes up to 200 ms after the last that is heard of it, and with it the descriptors of its own. This is longer, in milliseconds. */
+/**
+ * A thread goes up to 200 ms after the last that is heard of it, and with it
+ * the descriptors of its own. This is longer, in milliseconds.
+ */
 const CALM = 500;
 
 let atRest: Count | undefined;
 
-/** What there is when nothing is under way, but all is open that stays open after the first use. */
+/**
+ * What there is when nothing is under way, but all is open that stays open
+ * after the first use.
+ */
 async function countAtRest(): Promise<Count> {
   if (atRest !== undefined) return atRest;
   await using reactor = new Reactor();

@@ -36,7 +36,9 @@ function oneRound(reactor: Reactor): Promise<void> {
   return promise;
 }
 
-/** Whether a promise has settled, when all that is under way has been seen to. */
+/**
+ * Whether a promise has settled, when all that is under way has been seen to.
+ */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
   const note = () => {

@@ -349,7 +349,7 @@ export const MUTATIONS: readonly Mutation[] = [
     without: "waking a worker that has to end",
     edits: [{
       file: "src/hand_over.ts",
-      search: "if (before === STATE.POLLING) wake();",
+      search: "this.withdraw(wake);",
       replacement: "",
     }],
     test: NEVER_SILENT,

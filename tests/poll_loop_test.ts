@@ -12,8 +12,11 @@ import {
   WORD,
 } from "../ffi/poll_loop.ts";
 import { Pipe } from "./pipe.ts";
+import { startThread, type Thread } from "./workers.ts";
 
-/** What the main side shares with the worker, and what the worker has posted. */
+/**
+ * What the main side shares with the worker, and what the worker has posted.
+ */
 class Shared {
   readonly control = new Int32Array(new SharedArrayBuffer(4 * WORD.LENGTH));
   readonly messages: (number | PollLoopFailure)[] = [];
@@ -65,24 +68,12 @@ class Shared {
   }
 }
 
-/** A change of the word STATE, made by another thread when it finds the first value there. */
+/** A change of the word STATE, made when the first value is found there. */
 type Change = [from: number, to: number];
 
-/**
- * Starts a thread that makes changes. Returns, as soon as it is up, what
- * settles at its end.
- */
-async function changeFromAnotherThread(
-  control: Int32Array,
-  changes: Change[],
-): Promise<{ changed: Promise<void> }> {
-  const { Worker } = process.getBuiltinModule("node:worker_threads");
-  const program = () => {
-    const { parentPort, workerData } = process.getBuiltinModule(
-      "node:worker_threads",
-    );
-    const { control, word, changes } = workerData;
-    parentPort!.postMessage("up");
+/** Starts a thread that makes changes. */
+function startChanges(control: Int32Array, changes: Change[]): Thread {
+  return startThread(({ control, word, changes }) => {
     for (const [from, to] of changes) {
       for (;;) {
         const state = Atomics.load(control, word);
@@ -93,17 +84,7 @@ async function changeFromAnotherThread(
       Atomics.store(control, word, to);
       Atomics.notify(control, word);
     }
-  };
-  const worker = new Worker(
-    new URL(`data:text/javascript,${encodeURIComponent(`(${program})()`)}`),
-    { workerData: { control, word: WORD.STATE, changes } },
-  );
-  const changed = new Promise<void>((resolve, reject) => {
-    worker.on("error", reject);
-    worker.on("exit", () => resolve());
-  });
-  await new Promise((resolve) => worker.once("message", resolve));
-  return { changed };
+  }, { control, word: WORD.STATE, changes });
 }
 
 /** The library that the program opens stays open, as it does in the worker. */
@@ -188,13 +169,14 @@ testProgram(
     const shared = new Shared();
     shared.set(STATE.PARKED);
     shared.control[WORD.POST] = 0;
-    const { changed } = await changeFromAnotherThread(shared.control, [
+    const { up, done } = startChanges(shared.control, [
       [STATE.PARKED, STATE.ARMED],
       [STATE.REPORTED, STATE.ARMED],
       [STATE.REPORTED, STATE.ENDING],
     ]);
+    await up;
     shared.run();
-    await changed;
+    await done;
     assertEquals(shared.messages, []);
   },
 );
@@ -210,12 +192,13 @@ testProgram(
       states.push(shared.state);
       shared.set(STATE.ENDING); // It would not end, if it was not told by now.
     };
-    const { changed } = await changeFromAnotherThread(shared.control, [
+    const { up, done } = startChanges(shared.control, [
       [STATE.POLLING, STATE.ENDING],
     ]);
+    await up;
     shared.set(STATE.ARMED);
     shared.run();
-    await changed;
+    await done;
     assertEquals(states, [STATE.ENDING]);
   },
 );

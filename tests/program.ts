@@ -1,13 +1,18 @@
 /**
- * Programs in a process of their own, for what can only be seen from outside: whether a program ends, how, and what it prints.
+ * Programs in a process of their own, for what can only be seen from outside:
+ * whether a program ends, how, and what it prints.
  *
- * A program is a piece of source text. It is given to `deno run` on standard input, so that it needs no file, and no permission but those it is
+ * A program is a piece of source text. It is given to `deno run` on standard
+ * input, so that it needs no file, and no permission but those it is
  * run with.
  *
  * @module
  */
 
-/** Long enough for any program here, on any machine; no test waits for it to pass. */
+/**
+ * Long enough for any program here, on any machine; no test waits for it to
+ * pass.
+ */
 const PATIENCE = 60_000;
 
 /** How to run a program. */
@@ -30,7 +35,10 @@ export interface Outcome {
   readonly stdout: string;
   /** What it complained of. */
   readonly stderr: string;
-  /** How long it ran after its first line of output, or in all if there was none, in milliseconds. */
+  /**
+   * How long it ran after its first line of output, or in all if there was
+   * none, in milliseconds.
+   */
   readonly duration: number;
 }
 
@@ -45,7 +53,8 @@ export class Program {
   /**
    * Starts a program.
    *
-   * @param body Its source text. `Reactor`, `FileDescriptor` and all else that the package exports can be had as `interleave.Reactor`.
+   * @param body Its source text. `Reactor`, `FileDescriptor` and all else that
+   * the package exports can be had as `interleave.Reactor`.
    */
   constructor(body: string, options: ProgramOptions = {}) {
     const { permissions = ["--allow-ffi"] } = options;

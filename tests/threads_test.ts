@@ -15,24 +15,16 @@ import { BlockingQueue } from "../src/blocking_queue.ts";
 import { PATIENCE } from "./descriptors.ts";
 import { testOnBackends } from "./hosts.ts";
 import { Pipe } from "./pipe.ts";
+import { startThread } from "./workers.ts";
 
 /** Lets another thread write one byte, as soon as it is up. */
 function writeFromAnotherThread(fd: number): Promise<void> {
-  const { Worker } = process.getBuiltinModule("node:worker_threads");
-  const program = (fd: number, library: string) => {
+  return startThread(({ fd, library }) => {
     const { symbols } = Deno.dlopen(library, {
       write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
     });
     symbols.write(fd, new Uint8Array(1), 1n);
-  };
-  const source = `(${program})(${fd}, ${JSON.stringify(libcPath())})`;
-  const worker = new Worker(
-    new URL(`data:text/javascript,${encodeURIComponent(source)}`),
-  );
-  return new Promise((resolve, reject) => {
-    worker.on("error", reject);
-    worker.on("exit", () => resolve());
-  });
+  }, { fd, library: libcPath() }).done;
 }
 
 testOnBackends(

@@ -107,7 +107,10 @@ class Bench implements Rounds, AsyncDisposable {
     this.loop.wake();
   }
 
-  /** Waits until a condition holds, which only what happens here can bring about. */
+  /**
+   * Waits until a condition holds, which only what happens here can bring
+   * about.
+   */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
       await deadline(this.#happened.promise, PATIENCE);
@@ -396,7 +399,10 @@ testLoop(
 
 // A worker that dies
 
-/** Makes the worker's next wait throw, by giving it something that is no table. Returns what cures it. */
+/**
+ * Makes the worker's next wait throw, by giving it something that is no table.
+ * Returns what cures it.
+ */
 function poison(set: ReadinessSet): () => void {
   const { table } = set;
   const writable = set as { table: Int32Array };

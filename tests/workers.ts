@@ -1,5 +1,5 @@
 /**
- * The reactor's workers, seen from outside.
+ * The reactor's workers, seen from outside, and threads of the tests' own.
  *
  * @module
  */
@@ -24,4 +24,43 @@ export async function withWorkers(
   } finally {
     threads.Worker = Worker;
   }
+}
+
+/** A thread that runs a program of the test's. */
+export interface Thread {
+  /** Settles when the program has begun. */
+  readonly up: Promise<void>;
+  /** Settles when the program has ended, and its thread with it. */
+  readonly done: Promise<void>;
+}
+
+/**
+ * Starts a thread.
+ *
+ * @param program What it runs: a function that needs nothing around it.
+ * @param data What the program is given, a copy but for shared memory.
+ */
+export function startThread<T>(program: (data: T) => void, data: T): Thread {
+  const { Worker } = process.getBuiltinModule("node:worker_threads");
+  const source = `{
+    const { parentPort, workerData } = process.getBuiltinModule(
+      "node:worker_threads",
+    );
+    parentPort.postMessage("up");
+    (${program})(workerData);
+    parentPort.postMessage("done");
+  }`;
+  const worker = new Worker(
+    new URL(`data:text/javascript,${encodeURIComponent(source)}`),
+    { workerData: data },
+  );
+  const up = Promise.withResolvers<void>();
+  const done = Promise.withResolvers<void>();
+  worker.on("error", done.reject);
+  worker.on("message", (message) => {
+    if (message === "up") return up.resolve();
+    // By itself it would stay while coverage is measured.
+    worker.terminate().then(() => done.resolve(), done.reject);
+  });
+  return { up: up.promise, done: done.promise };
 }
