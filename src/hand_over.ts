@@ -117,9 +117,11 @@ export class HandOver {
     control[WORD.COUNT] = count;
     control[WORD.TIMEOUT] = timeout;
     control[WORD.SEQUENCE]!++;
-    // FAILED stays: its message is under way. From ENDING nobody arms.
-    if (Atomics.load(control, WORD.STATE) === STATE.FAILED) return;
-    Atomics.store(control, WORD.STATE, STATE.ARMED);
+    // PARKED or REPORTED, unless the worker has failed, whose message is under
+    // way then: that stays.
+    const before = Atomics.load(control, WORD.STATE);
+    if (before === STATE.FAILED) return;
+    Atomics.compareExchange(control, WORD.STATE, before, STATE.ARMED);
     Atomics.notify(control, WORD.STATE);
   }
 

@@ -457,7 +457,8 @@ export class Reactor implements AsyncDisposable {
 
   /**
    * Lets the process end whatever the reactor has to do, a pending `run()`
-   * included.
+   * included. A module that awaits that `run()` at its top level keeps the
+   * process by itself.
    */
   unref(): void {
     this.#refd = false;
