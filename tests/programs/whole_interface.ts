@@ -134,7 +134,7 @@ let rang = false;
 clock.callLater(1000, () => rang = true);
 clock.advance(1000);
 expect(rang, "a virtual clock");
-await new Promise((resolve) => shared.callLater(1, resolve));
+await new Promise<void>((resolve) => shared.callLater(1, resolve));
 shared.ref();
 shared.unref();
 await shared.close();
