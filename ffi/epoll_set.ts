@@ -107,7 +107,7 @@ export class EpollSet implements ReadinessSet {
         timerfd_create(POSIX.CLOCK_MONOTONIC, CLOEXEC | NONBLOCK),
         action,
       );
-      check(this.#addInternals(this.#set), action);
+      check(this.#addInternals(), action);
     } catch (error) {
       this.close();
       throw error;
@@ -228,7 +228,7 @@ export class EpollSet implements ReadinessSet {
       check(dup3(fresh, this.#set, CLOEXEC), action);
       libc().close(fresh);
     }
-    check(this.#addInternals(this.#set), action);
+    check(this.#addInternals(), action);
     if (this.#outer >= 0) check(this.#nest(), action);
     const lost: Registration[] = [];
     for (const registration of live) {
@@ -279,14 +279,14 @@ export class EpollSet implements ReadinessSet {
    * Adds the wake-up and the timer, edge-triggered: that an event was fetched
    * is enough, neither has to be read.
    */
-  #addInternals(set: number): number {
+  #addInternals(): number {
     const event = this.#event;
     let result = 0;
     for (const fd of [this.#wake, this.#timer]) {
       event[0] = POLL.IN | EPOLLET;
       event[OFFSET] = fd;
       event[OFFSET + 1] = INTERNAL;
-      result ||= this.#libc.epoll_ctl(set, EPOLL_CTL_ADD, fd, event);
+      result ||= this.#libc.epoll_ctl(this.#set, EPOLL_CTL_ADD, fd, event);
     }
     return result;
   }

@@ -687,7 +687,10 @@ export class Descriptors {
     }
   }
 
-  /** Whether an entry is registered, and genuine. If it is only registered, its watchers are told. */
+  /**
+   * Whether an entry is registered, and genuine. If it is only registered, its
+   * watchers are told.
+   */
   #isStillThere(set: ReadinessSet, entry: Entry): boolean {
     if (this.#entries[entry.fd] !== entry) return false;
     if (this.#isGenuine(set, entry)) return true;

@@ -251,7 +251,8 @@ export class HandOver {
     Atomics.store(this.#control, WORD.STATE, STATE.ENDING);
     Atomics.notify(this.#control, WORD.STATE);
     this.#port.close();
-    void this.#worker.terminate(); // Whatever it still does; the promise settles with the exit, which is awaited elsewhere.
+    // Whatever it still does. `end` waits for its exit.
+    void this.#worker.terminate();
     this.#listener.failed(error);
   }
 }
