@@ -50,6 +50,12 @@ export type {
   WatcherReport,
   WriteDescriptor,
 } from "./src/descriptors.ts";
+export type {
+  Attachment,
+  AttachmentReport,
+  ForeignLoop,
+  Prepared,
+} from "./src/foreign_loop.ts";
 export {
   AlreadyCalled,
   AlreadyCancelled,
@@ -82,5 +88,10 @@ export type { Interest, Readiness } from "./src/readiness.ts";
 export type { Phase, TriggerId } from "./src/system_events.ts";
 export type { Counters } from "./src/turn.ts";
 export type { WaitOptions } from "./src/wait.ts";
+export { threadSafeWaker } from "./src/thread_safe_waker.ts";
 export type { Waker } from "./src/wakers.ts";
 export type { Watch } from "./src/watch.ts";
+export type { NativeWaker } from "./src/native_waker.ts";
+export type { NativeArgument, NativeCall } from "./ffi/native_call.ts";
+export type { LentDescriptor } from "./ffi/lent_descriptors.ts";
+export type { WorkSignature } from "./ffi/work_callback.ts";

@@ -22,7 +22,8 @@
  *     free                             POLLING <---------------- takes it (compare and exchange)
  *     free                               |                       poll(table, count, timeout)
  *     free                             REPORTED <--------------- compare and exchange, then the message
- *     runs the work item  <----------------------------------- message (SEQUENCE)
+ *     runs the work item  <----------------------------------- message (SEQUENCE),
+ *                                        |                       or a call of the toolkit's
  *     arm again ------------------->   ARMED
  * ```
  *
@@ -34,8 +35,21 @@
  * unexpected error. A message carries the SEQUENCE it was armed with: one that
  * has been overtaken by a withdrawal names an old number and is ignored.
  *
+ * A host that blocks the main thread inside C gets no message: there the worker
+ * calls the function by which the toolkit is asked to run something on its main
+ * thread. Such a call names no number. The main side takes it for a hint, and
+ * looks whether STATE is REPORTED. While the call is under way POSTING is 1:
+ * whoever takes the toolkit down waits for that first.
+ *
+ * A loop that is attached may want to be held while it is polled, by the thread
+ * that polls. The worker holds it from before POLLING to before REPORTED; the
+ * main side waits for POLLING when it arms, since a change that nobody holds
+ * the loop for would not be seen.
+ *
  * @module
  */
+
+import type { PackedCall } from "./native_call.ts";
 
 /** Whose turn it is. The values of the word `STATE`. */
 export const STATE = {
@@ -63,18 +77,56 @@ export const WORD = {
   TIMEOUT: 2,
   /** The number of the present arming. */
   SEQUENCE: 3,
-  /** How many tables have been sent after the first one. */
-  TABLES: 4,
-  /**
-   * 1 if a report is to be posted as a message; 0 if the main side waits on
-   * STATE instead.
-   */
+  /** How many pieces of mail have been sent to the worker. */
+  MAIL: 4,
+  /** How a report is made: one of `POST`. */
   POST: 5,
   /** 1 as soon as the worker is up. */
   UP: 6,
+  /** 1 while the worker is in the toolkit's function. */
+  POSTING: 7,
+  /** 1 if a loop could not be held in the present wait. */
+  NOT_HELD: 8,
   /** The number of control words. */
-  LENGTH: 8,
+  LENGTH: 9,
 } as const;
+
+/** How a report is made. The values of the word `POST`. */
+export const POST = {
+  /** Not at all: the main side waits on STATE. */
+  NONE: 0,
+  /** As a message. */
+  MESSAGE: 1,
+  /** By a call of the toolkit's function. */
+  NATIVE: 2,
+} as const;
+
+/** What the main side sends: a member that is missing stays as it was. */
+export interface PollLoopMail {
+  /** A longer table to poll. */
+  readonly table?: Int32Array;
+  /** The toolkit's function. */
+  readonly post?: PostCall;
+  /** What to call around each wait. */
+  readonly holds?: readonly PackedHold[];
+}
+
+/** The call that makes a toolkit run the work item. */
+export interface PostCall extends PackedCall {
+  /**
+   * What the function returns when it has taken the call. After anything else
+   * it is called again, 10 ms later.
+   */
+  readonly accepted: number | undefined;
+}
+
+/** The calls around a wait for the descriptors of an attached loop. */
+export interface PackedHold {
+  /** Makes this thread the loop's owner. False or 0 says that it did not. */
+  readonly acquire: PackedCall;
+  /** Undoes that. */
+  readonly release: PackedCall;
+}
 
 /** What the worker is given. */
 export interface PollLoopData {
@@ -92,6 +144,8 @@ export interface PollLoopData {
   readonly states: typeof STATE;
   /** The constants above. */
   readonly words: typeof WORD;
+  /** The constants above. */
+  readonly posts: typeof POST;
 }
 
 /** An error that ends the worker's program. */
@@ -105,7 +159,7 @@ export interface PollLoopThreads {
   /** Takes a message from the port, if there is one. */
   receiveMessageOnPort(
     port: PollLoopData["port"],
-  ): { message: { table: Int32Array } } | undefined;
+  ): { message: PollLoopMail } | undefined;
 }
 
 /**
@@ -115,34 +169,90 @@ export interface PollLoopThreads {
  * @param threads The module `node:worker_threads`.
  */
 export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
-  const { control, port, states, words } = data;
+  const { control, port, states, words, posts } = data;
+  let post = (): unknown => undefined;
+  const bind = (packed: PackedCall): () => unknown => {
+    const { address, parameters, result, values, pointers } = packed;
+    const f = new Deno.UnsafeFnPointer(
+      Deno.UnsafePointer.create(address) as never,
+      { parameters, result } as Deno.ForeignFunction,
+    );
+    const args = values.map((value, i) =>
+      pointers[i] ? Deno.UnsafePointer.create(value as bigint) : value
+    ) as never[];
+    return () => f.call(...args);
+  };
+  const untilAccepted = (call: PostCall): () => unknown => {
+    const once = bind(call);
+    const { accepted } = call;
+    if (accepted === undefined) return once;
+    return () => {
+      while (Number(once()) !== accepted) {
+        // Unless the main side has come by itself meanwhile.
+        const state = Atomics.load(control, words.STATE);
+        if (state !== states.REPORTED && state !== states.FAILED) return;
+        Atomics.wait(control, words.STATE, state, 10);
+      }
+    };
+  };
   try {
     const { poll } = Deno.dlopen(data.library, {
       poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
     }).symbols;
     let { table } = data;
-    let tables = 0;
+    let holds: { acquire: () => unknown; release: () => unknown }[] = [];
+    const held: (() => unknown)[] = [];
+    const release = () => {
+      while (held.length > 0) held.pop()!();
+    };
+    let mail = 0;
     Atomics.store(control, words.UP, 1);
     Atomics.notify(control, words.UP);
     for (;;) {
       const state = Atomics.load(control, words.STATE);
       if (state === states.ENDING) return;
-      if (
-        state !== states.ARMED ||
-        Atomics.compareExchange(control, words.STATE, state, states.POLLING) !==
-          state
-      ) {
+      if (state !== states.ARMED) {
         // Returns at once if the word has changed since it was read.
         Atomics.wait(control, words.STATE, state);
         continue;
       }
-      for (; tables < control[words.TABLES]!; tables++) {
-        table = threads.receiveMessageOnPort(port)!.message.table;
+      for (; mail < control[words.MAIL]!; mail++) {
+        const { message } = threads.receiveMessageOnPort(port)!;
+        if (message.table) table = message.table;
+        if (message.post) post = untilAccepted(message.post);
+        if (message.holds) {
+          holds = message.holds.map((hold) => ({
+            acquire: bind(hold.acquire),
+            release: bind(hold.release),
+          }));
+        }
       }
+      for (const hold of holds) {
+        // Never a release after an acquire that was refused.
+        if (hold.acquire()) held.push(hold.release);
+        else Atomics.store(control, words.NOT_HELD, 1);
+      }
+      if (
+        Atomics.compareExchange(
+          control,
+          words.STATE,
+          states.ARMED,
+          states.POLLING,
+        ) !== states.ARMED
+      ) {
+        release();
+        continue;
+      }
+      if (holds.length > 0) Atomics.notify(control, words.STATE);
       const sequence = control[words.SEQUENCE]!;
       // Whatever it returns, interrupted included, the main side looks for
       // itself.
       poll(table, control[words.COUNT]!, control[words.TIMEOUT]!);
+      release();
+      // Both while it is POLLING still: the main side changes POST only when it
+      // is not, and looks at POSTING afterwards.
+      const how = Atomics.load(control, words.POST);
+      if (how === posts.NATIVE) Atomics.store(control, words.POSTING, 1);
       Atomics.compareExchange(
         control,
         words.STATE,
@@ -150,7 +260,12 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
         states.REPORTED,
       );
       Atomics.notify(control, words.STATE);
-      if (Atomics.load(control, words.POST) === 1) port.postMessage(sequence);
+      if (how === posts.MESSAGE) port.postMessage(sequence);
+      if (how === posts.NATIVE) {
+        post();
+        Atomics.store(control, words.POSTING, 0);
+        Atomics.notify(control, words.POSTING);
+      }
     }
   } catch (error) {
     // The message first: whoever sees the state looks for it at once.
@@ -159,5 +274,9 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
     Atomics.notify(control, words.STATE);
     Atomics.store(control, words.UP, 1);
     Atomics.notify(control, words.UP);
+    Atomics.store(control, words.POSTING, 0);
+    Atomics.notify(control, words.POSTING);
+    // A main thread inside the toolkit's loop gets no message.
+    if (Atomics.load(control, words.POST) === posts.NATIVE) post();
   }
 }

@@ -152,3 +152,8 @@ export const LONGEST_WAIT = 2147483647;
 export function wholeMilliseconds(ms: number): number {
   return ms < 0 ? -1 : Math.min(Math.ceil(ms), LONGEST_WAIT);
 }
+
+/** The shorter of two timeouts for `poll()`, of which -1 is the longest. */
+export function sooner(a: number, b: number): number {
+  return a < 0 ? b : b < 0 ? a : Math.min(a, b);
+}

@@ -398,7 +398,9 @@ export class Descriptors {
     const set = this.#options.set();
     const { results, stride, offset } = set;
     let delivered = 0;
-    for (let i = 0; i < ready && goOn(); i++) {
+    // A nested round, in a modal loop, has used the results for its own: what
+    // is left of these the set will tell again.
+    for (let i = 0; i < ready && round === this.#round && goOn(); i++) {
       const at = i * stride;
       const serial = results[at + offset + 1]!;
       if (serial === INTERNAL) continue;
@@ -664,7 +666,9 @@ export class Descriptors {
       entry.readerRound < round
     ) {
       this.#call(reader, entry, "doRead");
-      if (!goOn() || !this.#isStillThere(set, entry)) return;
+      if (
+        !goOn() || round !== this.#round || !this.#isStillThere(set, entry)
+      ) return;
     }
     const { writer } = entry;
     if (
@@ -672,7 +676,9 @@ export class Descriptors {
       entry.writerRound < round
     ) {
       this.#call(writer, entry, "doWrite");
-      if (!goOn() || !this.#isStillThere(set, entry)) return;
+      if (
+        !goOn() || round !== this.#round || !this.#isStillThere(set, entry)
+      ) return;
     }
     if (entry.observers.length === 0) return;
     const pending = new PendingError(entry.fd, events);

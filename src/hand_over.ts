@@ -10,9 +10,13 @@
 
 import { libcPath } from "../ffi/libc.ts";
 import {
+  type PackedHold,
   pollLoop,
   type PollLoopData,
   type PollLoopFailure,
+  type PollLoopMail,
+  POST,
+  type PostCall,
   STATE,
   WORD,
 } from "../ffi/poll_loop.ts";
@@ -22,6 +26,22 @@ import {
  * woken, before it counts as dead.
  */
 const PATIENCE = 10_000;
+
+const NO_HOLDS: readonly PackedHold[] = [];
+
+/** How the worker reports: by a message, not at all, or by calling a toolkit. */
+export type Report = "message" | "none" | NativeReport;
+
+/** A report by a call into a toolkit. */
+export interface NativeReport {
+  /** The call. */
+  readonly call: PostCall;
+  /**
+   * Whether the call returns only when the work item has run, so that the work
+   * item can't wait for it.
+   */
+  readonly synchronous: boolean;
+}
 
 /** What the worker has to say. */
 export interface HandOverListener {
@@ -39,6 +59,8 @@ export class HandOver {
   readonly #port: import("node:worker_threads").MessagePort;
   readonly #exited: Promise<void>;
   #table: Int32Array;
+  #report: Report = "message";
+  #holds = NO_HOLDS;
   #over = false;
 
   /**
@@ -65,7 +87,9 @@ export class HandOver {
       library: libcPath(),
       states: STATE,
       words: WORD,
+      posts: POST,
     };
+    this.#control[WORD.POST] = POST.MESSAGE;
     const source = `{
       const threads = process.getBuiltinModule("node:worker_threads");
       (${pollLoop})(threads.workerData, threads);
@@ -106,13 +130,24 @@ export class HandOver {
    * place.
    * @param count The number of its entries.
    * @param timeout The timeout for `poll()`, in milliseconds; -1 for ever.
+   * @param holds What the worker calls around `poll()`. If there are any, it is
+   * inside when this returns.
+   * @returns Whether every hold was taken.
    */
-  arm(table: Int32Array, count: number, timeout: number): void {
+  arm(
+    table: Int32Array,
+    count: number,
+    timeout: number,
+    holds: readonly PackedHold[] = NO_HOLDS,
+  ): boolean {
     const control = this.#control;
     if (table !== this.#table) {
       this.#table = table;
-      this.#port.postMessage({ table });
-      control[WORD.TABLES]!++;
+      this.#send({ table });
+    }
+    if (holds !== this.#holds) {
+      this.#holds = holds;
+      this.#send({ holds });
     }
     control[WORD.COUNT] = count;
     control[WORD.TIMEOUT] = timeout;
@@ -120,9 +155,19 @@ export class HandOver {
     // PARKED or REPORTED, unless the worker has failed, whose message is under
     // way then: that stays.
     const before = Atomics.load(control, WORD.STATE);
-    if (before === STATE.FAILED) return;
+    if (before === STATE.FAILED) return true;
+    control[WORD.NOT_HELD] = 0;
     Atomics.compareExchange(control, WORD.STATE, before, STATE.ARMED);
     Atomics.notify(control, WORD.STATE);
+    if (holds.length === 0) return true;
+    // Whatever happens to a loop that nobody holds, nobody is told of.
+    if (this.#outlast(WORD.STATE, STATE.ARMED)) {
+      return Atomics.load(control, WORD.NOT_HELD) === 0;
+    }
+    this.#failed(
+      new Error(`The worker did not hold the loops within ${PATIENCE} ms`),
+    );
+    return true;
   }
 
   /**
@@ -149,18 +194,13 @@ export class HandOver {
     );
     if (before === STATE.POLLING) {
       wake();
-      while (Atomics.load(control, WORD.STATE) === STATE.POLLING) {
-        if (
-          Atomics.wait(control, WORD.STATE, STATE.POLLING, PATIENCE) ===
-            "timed-out"
-        ) {
-          this.#failed(
-            new Error(
-              `The worker did not return from poll() within ${PATIENCE} ms`,
-            ),
-          );
-          return;
-        }
+      if (!this.#outlast(WORD.STATE, STATE.POLLING)) {
+        this.#failed(
+          new Error(
+            `The worker did not return from poll() within ${PATIENCE} ms`,
+          ),
+        );
+        return;
       }
     }
     control[WORD.SEQUENCE]!++;
@@ -187,11 +227,35 @@ export class HandOver {
   }
 
   /**
-   * Whether reports are posted as messages, or waited for by {@linkcode
-   * waitForReport}.
+   * How the worker reports from now on. Only while it is not polling. On return
+   * it makes no report of the earlier form, or none that waits for this thread.
    */
-  set posting(on: boolean) {
-    Atomics.store(this.#control, WORD.POST, on ? 1 : 0);
+  set report(report: Report) {
+    if (report === this.#report) return;
+    this.settle();
+    this.#report = report;
+    const native = typeof report === "object";
+    if (native) this.#send({ post: report.call });
+    Atomics.store(
+      this.#control,
+      WORD.POST,
+      native ? POST.NATIVE : report === "message" ? POST.MESSAGE : POST.NONE,
+    );
+  }
+
+  /**
+   * Waits until the worker is out of the toolkit's function, from which it has
+   * made its report: the toolkit may be about to be taken down.
+   */
+  settle(): void {
+    const report = this.#report;
+    if (typeof report !== "object" || report.synchronous) return;
+    if (this.#outlast(WORD.POSTING, 1)) return;
+    this.#failed(
+      new Error(
+        `The worker did not return from the waker's function within ${PATIENCE} ms; one that waits for the work item has to be "synchronous"`,
+      ),
+    );
   }
 
   /** Lets the worker's messages keep the process alive. */
@@ -214,6 +278,7 @@ export class HandOver {
     if (!this.#over) {
       // The next run may take the wake-up away, so it is waited for.
       this.withdraw(wake);
+      this.settle();
       this.#over = true;
       Atomics.store(this.#control, WORD.STATE, STATE.ENDING);
       Atomics.notify(this.#control, WORD.STATE);
@@ -223,6 +288,22 @@ export class HandOver {
       void this.#worker.terminate();
     }
     return this.#exited;
+  }
+
+  #send(mail: PollLoopMail): void {
+    this.#port.postMessage(mail);
+    this.#control[WORD.MAIL]!++;
+  }
+
+  /** Waits until a word has another value. False when that takes too long. */
+  #outlast(word: number, value: number): boolean {
+    const control = this.#control;
+    for (const deadline = performance.now() + PATIENCE;;) {
+      if (Atomics.load(control, word) !== value) return true;
+      const left = deadline - performance.now();
+      if (left <= 0) return false;
+      Atomics.wait(control, word, value, left);
+    }
   }
 
   #received(message: number | PollLoopFailure): void {

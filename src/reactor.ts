@@ -8,6 +8,8 @@
  * | startup, shutdown and other events | `system_events.ts` |
  * | what runs when, and where | `turn.ts` |
  * | the worker | `hand_over.ts`, `ffi/poll_loop.ts` |
+ * | toolkits that block the main thread | `native_waker.ts` |
+ * | loops that lend their descriptors | `attachments.ts` |
  * | the kernel's side | `ffi/epoll_set.ts`, `ffi/poll_set.ts` |
  *
  * @module
@@ -15,8 +17,13 @@
 
 import { EpollSet } from "../ffi/epoll_set.ts";
 import { PollSet } from "../ffi/poll_set.ts";
-import { type ReadinessSet, wholeMilliseconds } from "../ffi/readiness_set.ts";
+import {
+  type ReadinessSet,
+  sooner,
+  wholeMilliseconds,
+} from "../ffi/readiness_set.ts";
 import { checkDelay, checkFunction, complaint } from "./arguments.ts";
+import { Attachments, checkForeignLoop } from "./attachments.ts";
 import { BlockingQueue } from "./blocking_queue.ts";
 import { type DelayedCall, DelayedCalls } from "./delayed_calls.ts";
 import {
@@ -34,6 +41,16 @@ import {
   ReactorNotRunning,
 } from "./errors.ts";
 import { type Fd, numberOf } from "./fd.ts";
+import type {
+  Attachment,
+  AttachmentReport,
+  ForeignLoop,
+} from "./foreign_loop.ts";
+import {
+  checkNativeWaker,
+  isNativeWaker,
+  type NativeWaker,
+} from "./native_waker.ts";
 import { type Interest, MASKS, type Readiness } from "./readiness.ts";
 import { onTermination } from "./signals.ts";
 import { type Phase, SystemEvents, type TriggerId } from "./system_events.ts";
@@ -110,7 +127,7 @@ export interface ReactorReport {
   /** See {@linkcode Reactor.running}. */
   readonly running: boolean;
   /** Where its work items run at present. */
-  readonly host: "none" | "deno" | "iterate" | "waker" | "queue";
+  readonly host: "none" | "deno" | "iterate" | "waker" | "queue" | "native";
   /**
    * What keeps the process alive: the run itself, descriptors, delayed calls;
    * all false after `unref()`.
@@ -122,9 +139,13 @@ export interface ReactorReport {
     readonly descriptors: number;
     /** How many delayed calls do. */
     readonly delayedCalls: number;
+    /** How many attached loops do. */
+    readonly attachments: number;
   };
   /** The descriptors and who watches them. */
   readonly descriptors: readonly DescriptorReport[];
+  /** The loops that are attached. */
+  readonly attachments: readonly AttachmentReport[];
   /** The delayed calls that are to come. */
   readonly delayedCalls: readonly {
     /** When, on the reactor's clock. */
@@ -198,9 +219,13 @@ export class Reactor implements AsyncDisposable {
   readonly #descriptors: Descriptors;
   readonly #calls: DelayedCalls;
   readonly #events: SystemEvents;
+  readonly #attachments: Attachments;
   readonly #rest = new Rest();
   /** What `callFromThread` queued. */
   #queue: (() => void)[] = [];
+  /** What the present round took from the queue, and how many of them began. */
+  #batch: (() => void)[] = [];
+  #batchDone = 0;
   readonly #callFailed = (error: unknown, call: DelayedCall) =>
     this.#report(error, String(call));
 
@@ -250,6 +275,12 @@ export class Reactor implements AsyncDisposable {
       defer: (f) => this.#enqueue(f),
       report,
       captureStacks: this.#captureStacks,
+    });
+    this.#attachments = new Attachments({
+      wake: () => this.#loop?.wake(),
+      reconsider: () => this.#loop?.reconsider(),
+      refsChanged: () => this.#keepAlive(),
+      report,
     });
     this.#calls = new DelayedCalls({
       now: this.#clock,
@@ -312,10 +343,15 @@ export class Reactor implements AsyncDisposable {
   /**
    * Runs in a host: its loop, or its queue. Returns at once, "startup" fired.
    *
+   * With a {@linkcode NativeWaker} or a {@linkcode BlockingQueue} it waits until
+   * the worker is up, so that the next statement may block this thread.
+   *
    * @param waker Takes work items to where the host runs things, or a queue to
-   * take them from. Without one, they run on Deno's own loop.
+   * take them from, or how the worker asks a toolkit to run them. Without one,
+   * they run on Deno's own loop.
    * @param options Whether signals call `stop()`. @default {{ signals: false }}
-   * @throws {TypeError} When `waker` is neither a function nor a queue.
+   * @throws {TypeError} When `waker` is none of these, or a member of a native
+   * waker is of the wrong type.
    * @throws {ReactorAlreadyRunning} When the reactor was started before, other
    * than by itself, or the queue serves another one.
    * @throws {ReactorNotRestartable} When it has been stopped or closed.
@@ -332,8 +368,13 @@ export class Reactor implements AsyncDisposable {
    * await reactor.finished;
    * ```
    */
-  interleave(waker?: Waker | BlockingQueue, options?: RunOptions): void {
-    if (
+  interleave(
+    waker?: Waker | NativeWaker | BlockingQueue,
+    options?: RunOptions,
+  ): void {
+    if (isNativeWaker(waker)) {
+      checkNativeWaker(waker, "interleave");
+    } else if (
       waker !== undefined && typeof waker !== "function" &&
       !(waker instanceof BlockingQueue)
     ) {
@@ -342,7 +383,7 @@ export class Reactor implements AsyncDisposable {
           waker,
           "interleave",
           "waker",
-          "a function or a BlockingQueue",
+          "a function, a NativeWaker or a BlockingQueue",
         ),
       );
     }
@@ -869,14 +910,113 @@ export class Reactor implements AsyncDisposable {
     this.#enqueue(() => this.#call(() => f(...args), "callFromThread"));
   }
 
+  // Other loops
+
+  /**
+   * Runs the outstanding work item, on this thread; nothing if there is none.
+   *
+   * For hosts that get an event instead of calling a function: the
+   * `SDL_WaitEvent` of a game has returned the event that the worker pushed.
+   * Inside a callback of the reactor's it does nothing.
+   *
+   * @example A host that is told, and then does the work
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * reactor.interleave(() => setTimeout(() => reactor.work(), 1));
+   * reactor.callLater(5, () => reactor.stop());
+   * await reactor.finished;
+   * ```
+   */
+  work(): void {
+    this.#loop?.work();
+  }
+
+  /**
+   * Attaches a loop that lends its descriptors: the reactor waits for them in
+   * its worker, beside its own, and steps the loop when one is ready. Any number
+   * of loops can be attached; there is one worker for all of them.
+   *
+   * A reactor that nothing has started is started, on Deno's loop. The loop
+   * keeps the process alive until it is detached or unref'd. It is detached when
+   * the reactor has ended.
+   *
+   * @throws {TypeError} When a member of `loop` is of the wrong type.
+   * @throws {ReactorNotRestartable} When the reactor has been stopped.
+   * @throws {Deno.errors.BadResource} When it is closed.
+   *
+   * @example A loop that only wants to be stepped every 5 ms
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * await using reactor = new Reactor();
+   * const { promise, resolve } = Promise.withResolvers<void>();
+   * let steps = 0;
+   * using _attachment = reactor.attach({
+   *   prepare: () => ({ descriptors: [], timeout: 5 }),
+   *   dispatch: () => ++steps === 3 && resolve(),
+   * });
+   * await promise;
+   * ```
+   */
+  attach(loop: ForeignLoop): Attachment {
+    const action = "attach a loop";
+    checkForeignLoop(loop, action);
+    this.#requireWatching(action);
+    this.#startForPromises(action);
+    return this.#attachments.add(loop);
+  }
+
+  /**
+   * Calls `run`, which blocks this thread in a nested loop of a toolkit's, a
+   * modal dialog for one, without going deaf: meanwhile the worker posts into
+   * that loop, and the reactor's callbacks run inside it. This may be called
+   * from one of them.
+   *
+   * Attached loops stand still meanwhile if they are being stepped, or have a
+   * `hold`: the nested call may be running them itself. The others go on.
+   *
+   * @param waker How the worker reaches the toolkit. The same object serves any
+   * number of calls.
+   * @param run Blocks.
+   * @returns What `run` returns.
+   * @throws {TypeError} When a member of `waker` is of the wrong type, or `run`
+   * is not a function. What `run` throws passes through.
+   *
+   * @example A dialog
+   * ```ts no-assert
+   * import { type NativeWaker, Reactor } from "@interleave/reactor";
+   *
+   * declare const glibWaker: () => NativeWaker;
+   * declare const gtk_dialog_run: () => number;
+   *
+   * function ask(reactor: Reactor): boolean {
+   *   return reactor.modal(glibWaker(), gtk_dialog_run) === 1;
+   * }
+   * ```
+   */
+  modal<T>(waker: NativeWaker, run: () => T): T {
+    const action = "run a modal loop";
+    if (!isNativeWaker(waker)) {
+      throw new TypeError(complaint(waker, action, "waker", "a NativeWaker"));
+    }
+    checkNativeWaker(waker, action);
+    checkFunction(run, action, "run");
+    if (this.#loop === undefined) return run();
+    this.#putBack();
+    return this.#loop.modal(waker, run);
+  }
+
   // Embedding
 
   /**
    * A descriptor that is readable whenever the reactor has something to do,
    * delayed calls included: for a host that can wait for a descriptor itself,
    * and calls `iterate(0)` then. What is always ready, such as a regular file,
-   * it can't show; for that, look at `nextTimeout()` as well. Undefined with the
-   * poll backend, and after the end.
+   * it can't show; for that, look at `nextTimeout()` as well. The descriptors of
+   * attached loops are not in it. Undefined with the poll backend, and after the
+   * end.
    *
    * @throws {Deno.errors.NotCapable} When the program runs without `--allow-ffi`.
    */
@@ -890,7 +1030,9 @@ export class Reactor implements AsyncDisposable {
    * something happens; rounded up, at most 2147483647.
    */
   nextTimeout(): number {
-    return this.#set?.immediate ? 0 : wholeMilliseconds(this.#timeout());
+    if (this.#set?.immediate) return 0;
+    const own = wholeMilliseconds(this.#timeout());
+    return sooner(own, wholeMilliseconds(this.#attachments.timeout()));
   }
 
   /**
@@ -956,13 +1098,17 @@ export class Reactor implements AsyncDisposable {
         ? host
         : typeof host === "function"
         ? "waker"
-        : "queue",
+        : host instanceof BlockingQueue
+        ? "queue"
+        : "native",
       keepsAlive: {
         run: this.#refd && (this.#isAwaited || this.#isStopping),
         descriptors: this.#refd ? this.#descriptors.refs : 0,
         delayedCalls: this.#refd ? this.#calls.refs : 0,
+        attachments: this.#refd ? this.#attachments.refs : 0,
       },
       descriptors: this.#descriptors.report(),
+      attachments: this.#attachments.report(),
       delayedCalls: this.#calls.active().map((call) => ({
         time: call.getTime(),
         text: String(call),
@@ -998,6 +1144,7 @@ export class Reactor implements AsyncDisposable {
         failed: (error) => this.#fail(error),
       },
       this.#readinessSet(),
+      this.#attachments,
       this.#budget,
       this.#counters,
     );
@@ -1078,6 +1225,8 @@ export class Reactor implements AsyncDisposable {
   #shutDown(): void {
     this.#events.fire("shutdown", {
       during: () => {
+        // A trigger may take down the toolkit that the worker is reporting to.
+        this.#loop?.settle();
         this.#running = false;
         this.#descriptors.endObservers(() =>
           new ReactorNotRunning("The reactor has stopped")
@@ -1100,6 +1249,7 @@ export class Reactor implements AsyncDisposable {
     this.#descriptors.endObjects(() =>
       new ConnectionLost("The reactor has stopped")
     );
+    this.#attachments.clear();
     this.#endRun();
     this.#closeSet();
   }
@@ -1133,6 +1283,7 @@ export class Reactor implements AsyncDisposable {
     this.#report(reason(), "reactor");
     this.#descriptors.endObservers(reason);
     this.#descriptors.endObjects(reason);
+    this.#attachments.clear();
     this.#endRun(reason());
     this.#closeSet();
   }
@@ -1150,6 +1301,7 @@ export class Reactor implements AsyncDisposable {
     this.#wasStopped = true;
     this.#queue.length = 0;
     this.#descriptors.removeAll();
+    this.#attachments.clear();
     this.#closeSet();
   }
 
@@ -1186,6 +1338,9 @@ export class Reactor implements AsyncDisposable {
       this.#shutDown();
       ran++;
     }
+    if (this.#attachments.size > 0 && goOn()) {
+      ran += this.#attachments.step(ran > 0, goOn);
+    }
     return ran;
   }
 
@@ -1194,13 +1349,29 @@ export class Reactor implements AsyncDisposable {
    * had their turn.
    */
   #runQueue(goOn: () => boolean): number {
-    const queue = this.#queue;
+    this.#batch = this.#queue;
+    this.#batchDone = 0;
     this.#queue = [];
     let ran = 0;
-    while (ran < queue.length && goOn()) queue[ran++]!();
-    if (ran < queue.length) this.#queue = queue.slice(ran).concat(this.#queue);
+    while (this.#batchDone < this.#batch.length && goOn()) {
+      ran++;
+      this.#batch[this.#batchDone++]!();
+    }
+    this.#putBack();
     this.#keepAlive();
     return ran;
+  }
+
+  /**
+   * What has not run of the batch comes first in the next round, be that inside
+   * a modal loop, while this round is still on the stack.
+   */
+  #putBack(): void {
+    if (this.#batchDone < this.#batch.length) {
+      this.#queue = this.#batch.slice(this.#batchDone).concat(this.#queue);
+    }
+    this.#batch = [];
+    this.#batchDone = 0;
   }
 
   #runCalls(goOn: () => boolean): number {
@@ -1242,7 +1413,8 @@ export class Reactor implements AsyncDisposable {
     this.#loop?.keepAlive(
       this.#refd &&
         (this.#isAwaited || this.#isStopping || this.#queue.length > 0 ||
-          this.#calls.refs > 0 || this.#descriptors.refs > 0),
+          this.#calls.refs > 0 || this.#descriptors.refs > 0 ||
+          this.#attachments.refs > 0),
     );
   }
 

@@ -34,10 +34,17 @@
  * @module
  */
 
-import type { ReadinessSet } from "../ffi/readiness_set.ts";
-import type { BlockingQueue } from "./blocking_queue.ts";
+import {
+  type ReadinessSet,
+  sooner,
+  wholeMilliseconds,
+} from "../ffi/readiness_set.ts";
+import type { Attachments } from "./attachments.ts";
+import { BlockingQueue } from "./blocking_queue.ts";
 import { ReactorAlreadyRunning } from "./errors.ts";
-import { HandOver } from "./hand_over.ts";
+import { HandOver, type Report } from "./hand_over.ts";
+import { runMicrotasks } from "./microtasks.ts";
+import { type NativePost, type NativeWaker, usePost } from "./native_waker.ts";
 import { callGuarded } from "./thenable.ts";
 import type { Waker } from "./wakers.ts";
 
@@ -50,7 +57,9 @@ export type Host =
   /** Wherever this function takes them. */
   | Waker
   /** In a program that takes them from a queue, blocking. */
-  | BlockingQueue;
+  | BlockingQueue
+  /** In a toolkit that blocks the main thread, called by the worker. */
+  | NativeWaker;
 
 /** What a turn is made of: the reactor's part. */
 export interface Rounds {
@@ -113,10 +122,15 @@ type Phase = "running" | "parked" | "outstanding" | "ended";
 export class TurnLoop {
   readonly #rounds: Rounds;
   readonly #set: ReadinessSet;
+  readonly #attachments: Attachments;
   readonly #budget: Budget;
   readonly #counters: Counters;
   #phase: Phase = "running";
   #host: Host = "iterate";
+  /** The toolkit in whose nested call the main thread is, instead of the host. */
+  #modal: NativeWaker | undefined;
+  /** The native wakers that were used in this run. */
+  readonly #posts = new Map<NativeWaker, NativePost>();
   #handOver: HandOver | undefined;
   #keepsAlive = false;
   /**
@@ -138,11 +152,13 @@ export class TurnLoop {
   constructor(
     rounds: Rounds,
     set: ReadinessSet,
+    attachments: Attachments,
     budget: Budget,
     counters: Counters,
   ) {
     this.#rounds = rounds;
     this.#set = set;
+    this.#attachments = attachments;
     this.#budget = budget;
     this.#counters = counters;
   }
@@ -162,14 +178,52 @@ export class TurnLoop {
    * on. Call {@linkcode park} afterwards if this is the beginning.
    */
   enter(host: Host): void {
+    if (isNative(host)) this.#postOf(host, "interleave");
     if (isQueue(host)) host.attach({ wait: (ms) => this.#waitForReport(ms) });
     if (isQueue(this.#host)) this.#host.detach();
-    if (this.#phase === "parked") this.#handOver?.withdraw(this.#wakeSet);
+    this.#withdraw();
     this.#host = host;
-    if (host !== "iterate" && this.#handOver === undefined) this.#startWorker();
-    if (this.#handOver !== undefined) this.#handOver.posting = !isQueue(host);
+    if (this.#needsWorker() && this.#handOver === undefined) {
+      this.#startWorker();
+    } else this.#settleReport();
     if (isQueue(host)) this.#handOver!.waitUntilUp();
     if (this.#phase !== "running") this.park();
+  }
+
+  /**
+   * Calls `run`, which blocks this thread in a nested loop of a toolkit's. While
+   * it does, work items run in there, even if a callback of the reactor's is on
+   * the stack.
+   */
+  modal<T>(waker: NativeWaker, run: () => T): T {
+    this.#postOf(waker, "run a modal loop");
+    const outer = this.#modal;
+    const wasRunning = this.#phase === "running";
+    this.#withdraw();
+    this.#modal = waker;
+    this.#attachments.suspend(true);
+    try {
+      if (this.#handOver === undefined) this.#startWorker();
+      else this.#settleReport();
+      this.park();
+      return run();
+    } finally {
+      this.#modal = outer;
+      this.#attachments.suspend(outer !== undefined);
+      if (!this.#ended()) {
+        this.#withdraw();
+        this.#settleReport();
+        if (wasRunning) this.#phase = "running";
+        else this.park();
+      }
+    }
+  }
+
+  /** Runs the outstanding work item, if there is one. */
+  work(): void {
+    if (this.#native === undefined) return this.#work(this.#item);
+    this.#takeReport();
+    runMicrotasks();
   }
 
   /** Ends a run of the main side: from here on the worker may poll. */
@@ -182,7 +236,20 @@ export class TurnLoop {
       this.#rounds.timeout(),
       this.#rounds.deadline(),
     );
-    this.#handOver?.arm(set.table, set.count, timeout);
+    const handOver = this.#handOver;
+    // A worker of a modal call that has ended is kept for the next one.
+    if (handOver === undefined || !this.#needsWorker()) return;
+    const attachments = this.#attachments;
+    if (attachments.size === 0) {
+      handOver.arm(set.table, set.count, timeout);
+      return;
+    }
+    const { table, count } = attachments.combine(set);
+    const stepIn = wholeMilliseconds(attachments.timeout());
+    const { holds } = attachments;
+    if (!handOver.arm(table, count, sooner(timeout, stepIn), holds)) {
+      attachments.notHeld();
+    }
   }
 
   /** There is something to do that no descriptor tells of. */
@@ -208,11 +275,13 @@ export class TurnLoop {
    * registered.
    */
   letGo(): void {
-    if (
-      !this.#set.borrows || this.#phase !== "parked" ||
-      this.#handOver === undefined
-    ) return;
-    this.#handOver.withdraw(this.#wakeSet);
+    if (this.#set.borrows) this.reconsider();
+  }
+
+  /** Takes back what the worker was asked, and asks anew. */
+  reconsider(): void {
+    if (this.#phase !== "parked" || this.#handOver === undefined) return;
+    this.#withdraw();
     this.park();
   }
 
@@ -231,14 +300,23 @@ export class TurnLoop {
         "Cannot iterate: a callback of this reactor is running, and its turn has to end first",
       );
     }
-    if (this.#phase === "parked") this.#handOver?.withdraw(this.#wakeSet);
+    this.#withdraw();
+    const attachments = this.#attachments;
+    if (attachments.size > 0) {
+      this.#phase = "running";
+      attachments.prepare();
+      if (this.#ended()) return true; // A loop's "prepare" has done it.
+      this.#phase = "parked";
+    }
     const timeout = this.#set.prepare(
       this.#rounds.timeout(),
       this.#rounds.deadline(),
     );
-    return this.#turn(
-      timeout < 0 ? ms : ms < 0 ? timeout : Math.min(ms, timeout),
-    );
+    if (attachments.size === 0) return this.#turn(sooner(ms, timeout));
+    attachments.combine(this.#set);
+    const stepIn = wholeMilliseconds(attachments.timeout());
+    attachments.wait(sooner(sooner(ms, timeout), stepIn));
+    return this.#turn(0);
   }
 
   /**
@@ -251,6 +329,34 @@ export class TurnLoop {
     this.#phase = "ended";
     if (isQueue(this.#host)) this.#host.detach();
     await this.#handOver?.end(this.#wakeSet);
+    for (const post of this.#posts.values()) {
+      callGuarded(
+        () => post.release(),
+        (error) => this.#rounds.report(error, "release of a waker"),
+      );
+    }
+  }
+
+  /**
+   * No report of the native kind is under way any more: what follows may take
+   * the toolkit down.
+   */
+  settle(): void {
+    this.#handOver?.settle();
+  }
+
+  /** The toolkit that blocks the main thread at present. */
+  get #native(): NativeWaker | undefined {
+    return this.#modal ?? (isNative(this.#host) ? this.#host : undefined);
+  }
+
+  #postOf(waker: NativeWaker, action: string): NativePost {
+    let post = this.#posts.get(waker);
+    if (post === undefined) {
+      post = usePost(waker, action, () => this.work());
+      this.#posts.set(waker, post);
+    }
+    return post;
   }
 
   #startWorker(): void {
@@ -258,15 +364,40 @@ export class TurnLoop {
       reported: (sequence) => this.#reported(sequence),
       failed: (error) => this.#workerFailed(error),
     });
-    this.#handOver.posting = !isQueue(this.#host);
     if (this.#keepsAlive) this.#handOver.ref();
+    this.#settleReport();
+  }
+
+  /** Tells the worker how to report in the present host. */
+  #settleReport(): void {
+    const native = this.#native;
+    const report: Report = native !== undefined
+      ? this.#posts.get(native)!
+      : isQueue(this.#host)
+      ? "none"
+      : "message";
+    const handOver = this.#handOver;
+    if (handOver === undefined) return;
+    handOver.report = report;
+    // The next statement may block this thread, which then hears of nothing.
+    if (native !== undefined) handOver.waitUntilUp();
+  }
+
+  #needsWorker(): boolean {
+    return this.#host !== "iterate" || this.#modal !== undefined;
+  }
+
+  /** The worker is not polling when this returns, and has nothing to report. */
+  #withdraw(): void {
+    if (this.#phase === "parked") this.#handOver?.withdraw(this.#wakeSet);
   }
 
   #reported(sequence: number): void {
     // A report of a wait that was withdrawn, or of a run that has ended.
-    if (this.#phase !== "parked" || sequence !== this.#handOver!.sequence) {
-      return;
-    }
+    if (
+      this.#phase !== "parked" || sequence !== this.#handOver!.sequence ||
+      this.#native !== undefined
+    ) return;
     this.#proven = true;
     this.#phase = "outstanding";
     const item = ++this.#item;
@@ -281,7 +412,7 @@ export class TurnLoop {
     }
     const work = () => this.#work(item);
     callGuarded(
-      () => isQueue(host) ? host.put(work) : host(work),
+      () => isQueue(host) ? host.put(work) : (host as Waker)(work),
       (error) => {
         this.#rounds.report(error, "waker");
         this.#work(item); // This is Deno's loop: nobody else will run it.
@@ -317,7 +448,7 @@ export class TurnLoop {
           counters.events - before >= this.#budget.events;
         if (this.#spent) break;
         ready = this.#set.drain(0);
-        if (ready === 0 && (ran === 0 || this.#rounds.timeout() !== 0)) break;
+        if (ready === 0 && (ran === 0 || !this.#isDue())) break;
         counters.inlineHits++;
       }
       this.#failures = 0;
@@ -328,12 +459,30 @@ export class TurnLoop {
         this.#rounds.failed(error as Error);
       }
     }
+    if (!this.#ended() && this.#attachments.size > 0) {
+      this.#attachments.prepare();
+    }
     this.park();
     return counters.events > before;
   }
 
   #ended(): boolean {
     return this.#phase === "ended";
+  }
+
+  /** There is something to do that the set does not show. */
+  #isDue(): boolean {
+    return this.#rounds.timeout() === 0 || this.#attachments.size > 0;
+  }
+
+  /** Somebody says that the worker has reported, which may be so or not. */
+  #takeReport(): void {
+    const handOver = this.#handOver!;
+    if (this.#phase !== "parked" || !handOver.waitForReport(0)) return;
+    // Another worker has taken the place of one that failed.
+    if (handOver !== this.#handOver || this.#ended()) return;
+    this.#proven = true;
+    this.#turn(0);
   }
 
   #waitForReport(ms: number): boolean | undefined {
@@ -364,5 +513,9 @@ export class TurnLoop {
 }
 
 function isQueue(host: Host): host is BlockingQueue {
-  return typeof host === "object";
+  return host instanceof BlockingQueue;
+}
+
+function isNative(host: Host): host is NativeWaker {
+  return typeof host === "object" && !isQueue(host);
 }

@@ -52,7 +52,7 @@ class Bench implements AsyncDisposable {
         this.#say();
       },
     });
-    this.handOver.posting = true;
+
     this.handOver.ref();
   }
 
@@ -160,7 +160,7 @@ Deno.test("HandOver polls the table that it was armed with last", async () => {
 
 Deno.test("HandOver.waitUntilUp() and waitForReport() block until there is what they wait for", async () => {
   await using bench = new Bench();
-  bench.handOver.posting = false;
+  bench.handOver.report = "none";
   bench.handOver.waitUntilUp();
   bench.arm(20);
   const start = performance.now();
@@ -290,7 +290,7 @@ Deno.test("HandOver tells once of a worker whose program throws (contract 18)", 
 
 Deno.test("HandOver.waitForReport() finds a failure while this thread is blocked", async () => {
   await using bench = new Bench(NO_TABLE);
-  bench.handOver.posting = false;
+  bench.handOver.report = "none";
   bench.handOver.waitUntilUp();
   bench.arm();
   assert(bench.handOver.waitForReport(PATIENCE));
@@ -335,7 +335,7 @@ Deno.test("HandOver tells of a worker that cannot start, also while this thread 
           resolve();
         },
       });
-      handOver.posting = true;
+      handOver.report = "message";
       handOver.ref();
       if (blocked) handOver.waitUntilUp();
       else handOver.arm(table, 1, -1);

@@ -60,8 +60,14 @@ testOnBackends(
       backend,
       running: false,
       host: "none",
-      keepsAlive: { run: false, descriptors: 0, delayedCalls: 0 },
+      keepsAlive: {
+        run: false,
+        descriptors: 0,
+        delayedCalls: 0,
+        attachments: 0,
+      },
       descriptors: [],
+      attachments: [],
       delayedCalls: [],
       signal: undefined,
       counters: {

@@ -8,6 +8,7 @@ import {
   pollLoop,
   type PollLoopData,
   type PollLoopFailure,
+  POST,
   STATE,
   WORD,
 } from "../ffi/poll_loop.ts";
@@ -57,6 +58,7 @@ class Shared {
       },
       library: this.library,
       states: STATE,
+      posts: POST,
       words: WORD,
       ...data,
     }, {
@@ -155,7 +157,7 @@ testProgram(
     const last = new Int32Array(new SharedArrayBuffer(8));
     last.set([pipe.output.fileno(), POLL.IN]);
     shared.tables.push(new Int32Array(new SharedArrayBuffer(8)), last);
-    shared.control[WORD.TABLES] = 2;
+    shared.control[WORD.MAIL] = 2;
     shared.control[WORD.TIMEOUT] = -1;
     shared.run();
     assertEquals(shared.tables, []);

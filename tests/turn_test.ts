@@ -15,6 +15,7 @@ import { deadline } from "@std/async";
 import { EpollSet } from "../ffi/epoll_set.ts";
 import { PollSet } from "../ffi/poll_set.ts";
 import type { ReadinessSet } from "../ffi/readiness_set.ts";
+import { Attachments } from "../src/attachments.ts";
 import { BlockingQueue } from "../src/blocking_queue.ts";
 import {
   ReactorAlreadyRunning,
@@ -34,6 +35,13 @@ import { testOnBackends } from "./hosts.ts";
 import { Pipe } from "./pipe.ts";
 import { runProgram } from "./program.ts";
 import { withWorkers } from "./workers.ts";
+
+const NO_LOOPS = new Attachments({
+  wake() {},
+  reconsider() {},
+  refsChanged() {},
+  report() {},
+});
 
 /** A loop whose rounds do what the test says. */
 class Bench implements Rounds, AsyncDisposable {
@@ -64,7 +72,7 @@ class Bench implements Rounds, AsyncDisposable {
     budget: Budget = { ms: 60_000, events: Infinity },
   ) {
     this.set = backend === "epoll" ? new EpollSet() : new PollSet();
-    this.loop = new TurnLoop(this, this.set, budget, this.counters);
+    this.loop = new TurnLoop(this, this.set, NO_LOOPS, budget, this.counters);
     this.loop.keepAlive(true);
   }
 

@@ -1,0 +1,100 @@
+/**
+ * Loops that lend their descriptors, the other way round: Deno is the host, and
+ * steps them.
+ *
+ * @module
+ */
+
+import type { LentDescriptor } from "../ffi/lent_descriptors.ts";
+import type { NativeCall } from "../ffi/native_call.ts";
+
+/**
+ * An event loop that somebody else can wait for: `poll()` happens in the
+ * reactor's worker, everything else on the main thread. Give one to {@linkcode
+ * Reactor.attach}.
+ *
+ * The reactor calls `prepare`, waits until one of the descriptors is ready or
+ * the time is over, calls `dispatch`, and begins again. Whenever callbacks of
+ * its own ran, it calls `prepare` once more before it waits. What they throw is
+ * reported through `onError`, and the loop goes on.
+ *
+ * @example A loop of one descriptor
+ * ```ts
+ * import { FileDescriptor, type ForeignLoop, Reactor } from "@interleave/reactor";
+ * import { POLL } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [reader, writer] = FileDescriptor.pipe();
+ * const { promise, resolve } = Promise.withResolvers<number>();
+ * const descriptors = [{ fd: reader.fileno(), events: POLL.IN }];
+ * const loop: ForeignLoop = {
+ *   prepare: () => ({ descriptors, timeout: -1 }),
+ *   dispatch(revents) {
+ *     if (revents[0]! & POLL.IN) resolve(reader.read(new Uint8Array(8))!);
+ *   },
+ * };
+ *
+ * await using reactor = new Reactor();
+ * using _attachment = reactor.attach(loop);
+ * writer.write(new Uint8Array(3));
+ * assertEquals(await promise, 3);
+ * reader.close();
+ * writer.close();
+ * ```
+ */
+export interface ForeignLoop {
+  /** Drains the loop's own queues, and then says what to wait for. */
+  prepare(): Prepared;
+  /**
+   * Makes one step, without blocking.
+   *
+   * @param revents What is ready, as bits of `POLL`, in the order of the
+   * descriptors; all 0 when only the time is over. The array is used again.
+   */
+  dispatch(revents: Int16Array): void;
+  /**
+   * Calls around the wait, made on the thread that waits. GLib needs them: it
+   * wakes whoever polls for it only if that is the context's owner.
+   *
+   * Their arguments are constant. `acquire` returns false or 0 if it could not
+   * be done; `release` then is not called.
+   */
+  readonly hold?: {
+    readonly acquire: NativeCall;
+    readonly release: NativeCall;
+  };
+}
+
+/** What a {@linkcode ForeignLoop} wants to wait for. */
+export interface Prepared {
+  /** The descriptors, with bits of `POLL`. */
+  readonly descriptors: readonly LentDescriptor[];
+  /**
+   * The longest time to wait, in milliseconds; 0 to be stepped again at once,
+   * -1 for ever.
+   */
+  readonly timeout: number;
+}
+
+/** A loop on a reactor, as returned by {@linkcode Reactor.attach}. */
+export interface Attachment extends Disposable {
+  /**
+   * Lets the loop be prepared again soon: for a change, made outside its own
+   * callbacks and the reactor's, that no descriptor tells of.
+   */
+  kick(): void;
+  /** Lets go of the loop: its descriptors are not waited for any more. */
+  detach(): void;
+  /** Lets the loop keep the process alive. It does at first. */
+  ref(): void;
+  /** Lets the process end although the loop is attached. */
+  unref(): void;
+}
+
+/** What {@linkcode Reactor.inspect} tells of an attached loop. */
+export interface AttachmentReport {
+  /** What it waits for. */
+  readonly descriptors: readonly LentDescriptor[];
+  /** Milliseconds until it is stepped for sure; -1 for none. */
+  readonly timeout: number;
+}
