@@ -243,6 +243,11 @@ export class HandOver {
     );
   }
 
+  /** Whether the worker is inside the toolkit's function. */
+  get isPosting(): boolean {
+    return Atomics.load(this.#control, WORD.POSTING) === 1;
+  }
+
   /**
    * Waits until the worker is out of the toolkit's function, from which it has
    * made its report: the toolkit may be about to be taken down.
@@ -285,9 +290,21 @@ export class HandOver {
       this.#port.close();
       this.#worker.ref();
       // By itself it would not exit while an inspector, or coverage, looks at it.
-      void this.#worker.terminate();
+      void this.#postReturned().then(() => this.#worker.terminate());
     }
     return this.#exited;
+  }
+
+  /**
+   * Settles when the worker is out of a function that waits for this thread.
+   * Terminated inside, it would seem to be gone, and return later into memory
+   * that was freed meanwhile.
+   */
+  async #postReturned(): Promise<void> {
+    const control = this.#control;
+    while (this.isPosting) {
+      await Atomics.waitAsync(control, WORD.POSTING, 1).value;
+    }
   }
 
   #send(mail: PollLoopMail): void {

@@ -116,6 +116,9 @@ export interface Counters {
 /** After so many turns in a row that failed, a reactor will not recover. */
 const MOST_FAILURES = 3;
 
+/** When a program counts as staying that seemed to end, in milliseconds. */
+const STAYING = 10;
+
 type Phase = "running" | "parked" | "outstanding" | "ended";
 
 /** One run of a reactor, from its start to its end or crash. */
@@ -132,6 +135,8 @@ export class TurnLoop {
   /** The native wakers that were used in this run. */
   readonly #posts = new Map<NativeWaker, NativePost>();
   #handOver: HandOver | undefined;
+  /** The ends of earlier workers that had to be replaced. */
+  readonly #retired: Promise<void>[] = [];
   #keepsAlive = false;
   /**
    * The number of the outstanding work item; another number names one that must
@@ -147,7 +152,10 @@ export class TurnLoop {
    * replaced a second time.
    */
   #proven = true;
+  /** The program seems to be about to end: nothing is begun any more. */
+  #leaving = false;
   readonly #wakeSet = () => this.#set.wake();
+  readonly #beforeUnload = (event: Event) => this.#leave(event);
 
   constructor(
     rounds: Rounds,
@@ -203,6 +211,7 @@ export class TurnLoop {
     this.#modal = waker;
     this.#attachments.suspend(true);
     try {
+      if (this.#handOver?.isPosting) this.#retireWorker();
       if (this.#handOver === undefined) this.#startWorker();
       else this.#settleReport();
       this.park();
@@ -222,6 +231,9 @@ export class TurnLoop {
   /** Runs the outstanding work item, if there is one. */
   work(): void {
     if (this.#native === undefined) return this.#work(this.#item);
+    // Before as well: Deno calls a thread-safe callback before the promises of
+    // the code that ran last, and before a blocking call nobody served them.
+    runMicrotasks();
     this.#takeReport();
     runMicrotasks();
   }
@@ -327,8 +339,10 @@ export class TurnLoop {
    */
   async end(): Promise<void> {
     this.#phase = "ended";
+    removeEventListener("beforeunload", this.#beforeUnload);
     if (isQueue(this.#host)) this.#host.detach();
     await this.#handOver?.end(this.#wakeSet);
+    await Promise.all(this.#retired);
     for (const post of this.#posts.values()) {
       callGuarded(
         () => post.release(),
@@ -368,6 +382,33 @@ export class TurnLoop {
     this.#settleReport();
   }
 
+  /**
+   * Gives up a worker that is inside a call of Deno's, waiting for this thread,
+   * which is about to be blocked. It ends when that is over.
+   */
+  #retireWorker(): void {
+    this.#retired.push(this.#handOver!.end(this.#wakeSet));
+    this.#handOver = undefined;
+  }
+
+  /**
+   * Deno's loop has nothing more to do, and Deno is about to free its callbacks.
+   * A worker that is inside one then, or enters one, would take the process
+   * down with it.
+   */
+  #leave(event: Event): void {
+    if (this.#phase !== "parked") return;
+    this.#withdraw();
+    this.#leaving = true;
+    // One more round of the loop lets the worker out.
+    if (this.#handOver!.isPosting) event.preventDefault();
+    // Somebody else may have found something to do for the program.
+    Deno.unrefTimer(setTimeout(() => {
+      this.#leaving = false;
+      this.reconsider();
+    }, STAYING));
+  }
+
   /** Tells the worker how to report in the present host. */
   #settleReport(): void {
     const native = this.#native;
@@ -379,6 +420,10 @@ export class TurnLoop {
     const handOver = this.#handOver;
     if (handOver === undefined) return;
     handOver.report = report;
+    // A call that waits for this thread is one of a callback of Deno's.
+    const entersDeno = typeof report === "object" && report.synchronous;
+    if (entersDeno) addEventListener("beforeunload", this.#beforeUnload);
+    else removeEventListener("beforeunload", this.#beforeUnload);
     // The next statement may block this thread, which then hears of nothing.
     if (native !== undefined) handOver.waitUntilUp();
   }
@@ -478,7 +523,9 @@ export class TurnLoop {
   /** Somebody says that the worker has reported, which may be so or not. */
   #takeReport(): void {
     const handOver = this.#handOver!;
-    if (this.#phase !== "parked" || !handOver.waitForReport(0)) return;
+    if (
+      this.#phase !== "parked" || this.#leaving || !handOver.waitForReport(0)
+    ) return;
     // Another worker has taken the place of one that failed.
     if (handOver !== this.#handOver || this.#ended()) return;
     this.#proven = true;

@@ -9,8 +9,10 @@ import { assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { BlockingQueue } from "../src/blocking_queue.ts";
 import { Reactor, type ReactorOptions } from "../src/reactor.ts";
+import { threadSafeWaker } from "../src/thread_safe_waker.ts";
 import type { Waker } from "../src/wakers.ts";
 import { type Backend, BACKENDS, PATIENCE } from "./descriptors.ts";
+import { ToolkitInC } from "./toolkit_in_c.ts";
 
 /** A place for a reactor to run in. */
 export interface Host {
@@ -103,6 +105,36 @@ const BLOCKING_QUEUE: Host = {
   },
 };
 
+/** A toolkit that blocks the main thread, and calls the work item itself. */
+export const NATIVE: Host = {
+  name: "a toolkit in C",
+  blocks: true,
+  async run(reactor) {
+    using toolkit = new ToolkitInC();
+    reactor.interleave(toolkit.waker);
+    const quitAtEnd = () => {
+      if (hasEnded(reactor)) toolkit.quit();
+    };
+    quitAtEnd(); // A "startup" trigger may have ended it.
+    toolkit.run(() => {
+      toolkit.callWork();
+      quitAtEnd();
+    });
+    await deadline(reactor.finished, PATIENCE);
+  },
+};
+
+/** Deno's own loop, reached by a thread-safe callback. */
+const THREAD_SAFE: Host = {
+  name: "threadSafeWaker()",
+  blocks: false,
+  async run(reactor) {
+    using waker = threadSafeWaker();
+    reactor.interleave(waker);
+    await deadline(reactor.finished, PATIENCE);
+  },
+};
+
 /** Driven by `iterate` alone, without a worker. */
 export const ITERATE: Host = {
   name: "iterate()",
@@ -124,6 +156,7 @@ export const ONE_OF_EACH_KIND: readonly Host[] = [
   RUN,
   FRAME_LOOP,
   BLOCKING_QUEUE,
+  NATIVE,
   ITERATE,
 ];
 
@@ -137,6 +170,7 @@ export const HOSTS: readonly Host[] = underCoverage ? ONE_OF_EACH_KIND : [
   wakerHost("queueMicrotask", (work) => queueMicrotask(work)),
   wakerHost("setTimeout", (work) => setTimeout(work)),
   MESSAGE_CHANNEL,
+  THREAD_SAFE,
 ];
 
 /** What a test of the suite is given. */
