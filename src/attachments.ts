@@ -16,6 +16,7 @@ import type {
   Prepared,
 } from "./foreign_loop.ts";
 import { checkArguments, checkTypes, isAddress } from "./native_waker.ts";
+import { callGuarded } from "./thenable.ts";
 
 /** A loop that can't say what to wait for so many times in a row is given up. */
 const MOST_FAILURES = 3;
@@ -141,6 +142,10 @@ export class Attachments {
       const ready = member.collect(this.#lent);
       if (!ready && performance.now() < member.deadline) continue;
       stepped++;
+      if (member.failures > 0) { // It is asked again, and not stepped.
+        member.prepared = undefined;
+        continue;
+      }
       this.#dirty = true;
       this.#dispatch(member);
     }
@@ -190,12 +195,22 @@ export class Attachments {
     return this.#lent;
   }
 
+  /** The worker has taken the holds. */
+  held(): void {
+    for (const member of this.#members) {
+      if (this.#isActive(member) && member.hold !== undefined) {
+        this.#tell(member);
+      }
+    }
+  }
+
   /** Waits for the prepared table on this thread. */
   wait(timeout: number): void {
     const held: NativeCall[] = [];
     for (const { loop } of this.#members.filter((m) => this.#isActive(m))) {
       if (loop.hold && callNow(loop.hold.acquire)) held.push(loop.hold.release);
     }
+    this.held();
     this.#lent.wait(timeout);
     for (const release of held.reverse()) callNow(release);
   }
@@ -277,6 +292,13 @@ export class Attachments {
     }
   }
 
+  #tell({ loop }: Member): void {
+    callGuarded(
+      () => loop.held?.(),
+      (error) => this.#options.report(error, "held of an attached loop"),
+    );
+  }
+
   #dispatch(member: Member): void {
     member.stepping = true;
     member.prepared = undefined;
@@ -338,9 +360,10 @@ export function checkForeignLoop(
   if (typeof value !== "object" || value === null) {
     throw new TypeError(complaint(value, action, "loop", "an object"));
   }
-  const { prepare, dispatch, hold } = value as ForeignLoop;
+  const { prepare, dispatch, hold, held } = value as ForeignLoop;
   checkFunction(prepare, action, "loop.prepare");
   checkFunction(dispatch, action, "loop.dispatch");
+  if (held !== undefined) checkFunction(held, action, "loop.held");
   if (hold === undefined) return;
   if (typeof hold !== "object" || hold === null) {
     throw new TypeError(complaint(hold, action, "loop.hold", "an object"));

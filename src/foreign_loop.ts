@@ -63,6 +63,12 @@ export interface ForeignLoop {
     readonly acquire: NativeCall;
     readonly release: NativeCall;
   };
+  /**
+   * Called on the main thread at the beginning of every wait for which the loop
+   * is held. From the end of `prepare` up to here nobody held it, and what
+   * happened meanwhile may be known to nobody: look, and wake the wait if so.
+   */
+  held?(): void;
 }
 
 /** What a {@linkcode ForeignLoop} wants to wait for. */

@@ -986,13 +986,15 @@ export class Reactor implements AsyncDisposable {
    *
    * @example A dialog
    * ```ts no-assert
-   * import { type NativeWaker, Reactor } from "@interleave/reactor";
+   * import type { NativeWaker, Reactor } from "@interleave/reactor";
    *
-   * declare const glibWaker: () => NativeWaker;
-   * declare const gtk_dialog_run: () => number;
-   *
-   * function ask(reactor: Reactor): boolean {
-   *   return reactor.modal(glibWaker(), gtk_dialog_run) === 1;
+   * // The waker is made once, and serves for every dialog.
+   * function ask(
+   *   reactor: Reactor,
+   *   waker: NativeWaker,
+   *   gtk_dialog_run: () => number,
+   * ): boolean {
+   *   return reactor.modal(waker, gtk_dialog_run) === 1;
    * }
    * ```
    */

@@ -262,6 +262,7 @@ export class TurnLoop {
     if (!handOver.arm(table, count, sooner(timeout, stepIn), holds)) {
       attachments.notHeld();
     }
+    if (holds.length > 0) attachments.held();
   }
 
   /** There is something to do that no descriptor tells of. */
@@ -450,9 +451,11 @@ export class TurnLoop {
     if (typeof host === "string") {
       // After a spent budget the report may arrive before Deno has looked at
       // anything else. An immediate comes after the timers and after a look at
-      // Deno's own descriptors.
-      if (this.#spent) setImmediate(() => this.#work(item));
-      else this.#work(item);
+      // Deno's own descriptors. And since it is no microtask, as the message is,
+      // promises can be served in a dialog that an attached loop opens.
+      if (this.#spent || this.#attachments.size > 0) {
+        setImmediate(() => this.#work(item));
+      } else this.#work(item);
       return;
     }
     const work = () => this.#work(item);

@@ -581,6 +581,38 @@ testOnBackends(
 );
 
 testOnBackends(
+  "ForeignLoop.held() is called whenever the loop is held, and may wake the wait",
+  async ({ reactor, errors }) => {
+    using trace = new Trace();
+    using pipe = new Pipe();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const seen: string[] = [];
+    const loop: ForeignLoop = new Loop(reading(pipe), () => {
+      pipe.output.read(new Uint8Array(1));
+      resolve();
+    }, trace.hold);
+    using attachment = reactor.attach(
+      Object.assign(loop, {
+        held() {
+          seen.push(trace.read());
+          if (seen.length === 2) throw new Error("held, and threw");
+          pipe.fill(); // What came while nobody held it.
+        },
+      }),
+    );
+    await deadline(promise, PATIENCE);
+    attachment.detach();
+    for (const text of seen) assert(/^(RA|A)$/.test(text), text);
+    for (const { error, where } of errors.splice(0)) {
+      assertEquals([(error as Error).message, where], [
+        "held, and threw",
+        "held of an attached loop",
+      ]);
+    }
+  },
+);
+
+testOnBackends(
   "ForeignLoop.hold that is refused is not given back, and said once",
   async ({ reactor, errors }) => {
     using trace = new Trace();
@@ -625,6 +657,11 @@ for (
       "no dispatch",
       { prepare: () => ofTime(0) },
       '"loop.dispatch" must be a function',
+    ],
+    [
+      "a held that is no function",
+      { prepare: () => ofTime(0), dispatch() {}, held: 5 },
+      '"loop.held" must be a function, received 5',
     ],
     [
       "a hold that is none",

@@ -3,11 +3,13 @@
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { POLL } from "../ffi/constants.ts";
+import { packCall, type PackedCall } from "../ffi/native_call.ts";
 import { libcPath } from "../ffi/libc.ts";
 import {
   pollLoop,
   type PollLoopData,
   type PollLoopFailure,
+  type PollLoopMail,
   POST,
   STATE,
   WORD,
@@ -22,7 +24,8 @@ class Shared {
   readonly control = new Int32Array(new SharedArrayBuffer(4 * WORD.LENGTH));
   readonly messages: (number | PollLoopFailure)[] = [];
   readonly table = new Int32Array(new SharedArrayBuffer(8));
-  readonly tables: Int32Array[] = [];
+  /** What was sent to the worker. */
+  readonly mail: PollLoopMail[] = [];
   library = libcPath();
   /** What happens at each message. */
   posted = () => this.set(STATE.ENDING);
@@ -45,6 +48,11 @@ class Shared {
     Atomics.notify(this.control, WORD.STATE);
   }
 
+  send(mail: PollLoopMail): void {
+    this.mail.push(mail);
+    this.control[WORD.MAIL]!++;
+  }
+
   /** Runs the program to its end. */
   run(data: Partial<PollLoopData> = {}): void {
     pollLoop({
@@ -62,9 +70,7 @@ class Shared {
       words: WORD,
       ...data,
     }, {
-      receiveMessageOnPort: () => ({
-        message: { table: this.tables.shift()! },
-      }),
+      receiveMessageOnPort: () => ({ message: this.mail.shift()! }),
     });
     assertEquals(this.control[WORD.UP], 1);
   }
@@ -156,11 +162,11 @@ testProgram(
     const shared = new Shared();
     const last = new Int32Array(new SharedArrayBuffer(8));
     last.set([pipe.output.fileno(), POLL.IN]);
-    shared.tables.push(new Int32Array(new SharedArrayBuffer(8)), last);
-    shared.control[WORD.MAIL] = 2;
+    shared.send({ table: new Int32Array(new SharedArrayBuffer(8)) });
+    shared.send({ table: last });
     shared.control[WORD.TIMEOUT] = -1;
     shared.run();
-    assertEquals(shared.tables, []);
+    assertEquals(shared.mail, []);
     assertEquals(shared.messages, [7]);
   },
 );
@@ -179,6 +185,143 @@ testProgram(
     await up;
     shared.run();
     await done;
+    assertEquals(shared.messages, []);
+  },
+);
+
+/** A C function of ours, as the worker calls it, and what it is to return. */
+function callback(f: () => number) {
+  const native = new Deno.UnsafeCallback(
+    { parameters: ["pointer", "i32"], result: "i32" },
+    f,
+  );
+  const call: PackedCall = packCall({
+    function: native.pointer,
+    parameters: ["pointer", "i32"],
+    result: "i32",
+    arguments: [null, 5],
+  });
+  return { call, [Symbol.dispose]: () => native.close() };
+}
+
+testProgram(
+  "pollLoop() reports by the toolkit's function, and shows when it is inside",
+  () => {
+    const shared = new Shared();
+    shared.control[WORD.POST] = POST.NATIVE;
+    const seen: number[][] = [];
+    using post = callback(() => {
+      seen.push([shared.state, shared.control[WORD.POSTING]!]);
+      shared.set(STATE.ENDING);
+      return 0;
+    });
+    shared.send({ post: { ...post.call, accepted: undefined } });
+    shared.run();
+    assertEquals(seen, [[STATE.REPORTED, 1]]);
+    assertEquals(shared.control[WORD.POSTING], 0);
+    assertEquals(shared.messages, []);
+  },
+);
+
+testProgram(
+  "pollLoop() calls a function again that has not accepted, until it does",
+  () => {
+    const shared = new Shared();
+    shared.control[WORD.POST] = POST.NATIVE;
+    let calls = 0;
+    using post = callback(() => {
+      if (++calls < 3) return -1;
+      shared.set(STATE.ENDING);
+      return 1;
+    });
+    shared.send({ post: { ...post.call, accepted: 1 } });
+    const start = performance.now();
+    shared.run();
+    assertEquals(calls, 3);
+    assert(performance.now() - start >= 19);
+  },
+);
+
+testProgram(
+  "pollLoop() gives up a post that was refused when the main side comes by itself",
+  () => {
+    const shared = new Shared();
+    shared.control[WORD.POST] = POST.NATIVE;
+    let calls = 0;
+    using post = callback(() => {
+      calls++;
+      shared.set(STATE.ENDING);
+      return -1;
+    });
+    shared.send({ post: { ...post.call, accepted: 1 } });
+    shared.run();
+    assertEquals(calls, 1);
+  },
+);
+
+testProgram(
+  "pollLoop() tells a toolkit of its failure as well: no message would arrive",
+  () => {
+    const shared = new Shared();
+    shared.control[WORD.POST] = POST.NATIVE;
+    const states: number[] = [];
+    using post = callback(() => {
+      states.push(shared.state);
+      return 0;
+    });
+    shared.send({ post: { ...post.call, accepted: undefined } });
+    shared.posted = () => {};
+    shared.run({ table: {} as Int32Array });
+    assertEquals(shared.messages.length, 1);
+    assertEquals(states, [STATE.FAILED]);
+    assertEquals(shared.control[WORD.POSTING], 0);
+  },
+);
+
+testProgram(
+  "pollLoop() holds loops around the wait, but none that was refused",
+  () => {
+    const shared = new Shared();
+    const seen: string[] = [];
+    const note = (name: string, result: number) =>
+      callback(() => {
+        seen.push(`${name} ${shared.state}`);
+        return result;
+      });
+    using acquire = note("acquire", 1);
+    using release = note("release", 0);
+    using refuse = note("refuse", 0);
+    using never = note("never", 0);
+    shared.send({
+      holds: [
+        { acquire: acquire.call, release: release.call },
+        { acquire: refuse.call, release: never.call },
+      ],
+    });
+    shared.run();
+    assertEquals(seen, [
+      `acquire ${STATE.ARMED}`,
+      `refuse ${STATE.ARMED}`,
+      `release ${STATE.POLLING}`,
+    ]);
+    assertEquals(shared.control[WORD.NOT_HELD], 1);
+  },
+);
+
+testProgram(
+  "pollLoop() lets go of a loop whose wait was taken back meanwhile",
+  () => {
+    const shared = new Shared();
+    const seen: string[] = [];
+    using acquire = callback(() => {
+      seen.push("acquire");
+      shared.set(STATE.ENDING);
+      return 1;
+    });
+    using release = callback(() => seen.push("release"));
+    shared.send({ holds: [{ acquire: acquire.call, release: release.call }] });
+    shared.run();
+    assertEquals(seen, ["acquire", "release"]);
     assertEquals(shared.messages, []);
   },
 );
