@@ -1,0 +1,261 @@
+// GTK 4: windows in both directions, and the two demos.
+
+import {
+  assertEquals,
+  assertGreaterOrEqual,
+  assertLess,
+  assertLessOrEqual,
+} from "@std/assert";
+import type { Display, Window } from "./display.ts";
+import type { Alive, Guest } from "./programs/alive.ts";
+import { missingPackages, testOnDisplay, ToolkitProgram } from "./toolkit.ts";
+
+const missing = await missingPackages({
+  libraries: { "libgtk-4.so.1": "libgtk-4-1", "libX11.so.6": "libx11-6" },
+});
+
+const GTK4 = "examples/loops/gtk4.ts";
+const CLIENT = "examples/loops/simple_web_client_gtk4.ts";
+
+/** Requires that a program has ended by itself, with nothing to complain. */
+async function assertEnds(program: ToolkitProgram): Promise<void> {
+  const { code, signal, stderr } = await program.end();
+  assertEquals({ code, signal, stderr }, { code: 0, signal: null, stderr: "" });
+}
+
+/** Waits for a window with something in it. */
+async function drawn(display: Display, title: string): Promise<Window> {
+  const window = await display.window(title);
+  await display.drawn(window);
+  return window;
+}
+
+/** Clicks a button at the top, and waits until the label below it has changed. */
+async function clickTop(display: Display, window: Window): Promise<void> {
+  const { x, y, width } = window;
+  const label = { x, y: y + 48, width, height: 40 };
+  const before = await display.pixels(label);
+  await display.click(window, width / 2, 25);
+  await display.changed(label, before);
+}
+
+testOnDisplay(
+  "glibLoop() shows a window of GTK 4 that hears clicks, beside all of Deno",
+  missing,
+  async (display) => {
+    await using program = new ToolkitProgram({
+      file: "tests/loops/programs/gtk4_host.ts",
+      display,
+    });
+    const window = await drawn(display, "GTK 4 beside Deno");
+    await clickTop(display, window);
+    await program.line("clicked");
+    const { ticks, fetches, bytes } = await program.json<Alive>("alive");
+    assertGreaterOrEqual(ticks, 50);
+    assertGreaterOrEqual(fetches, 20);
+    assertGreaterOrEqual(bytes, 50);
+    const { cpu, turns } = await program.json<{ cpu: number; turns: number }>(
+      "idle",
+    );
+    assertLess(cpu, 20);
+    assertLessOrEqual(turns, 20);
+    await display.askToClose(window);
+    await program.line("detached");
+    await assertEnds(program);
+  },
+);
+
+testOnDisplay(
+  "glibWaker() serves the reactor inside GTK 4's loop, and ends it",
+  missing,
+  async (display) => {
+    await using program = new ToolkitProgram({
+      file: "tests/loops/programs/gtk4_guest.ts",
+      display,
+    });
+    const window = await drawn(display, "GTK 4 around Deno");
+    await clickTop(display, window);
+    await program.line("clicked");
+    const { median, calls, ...rest } = await program.json<Guest>("alive");
+    console.log(`${median.toFixed(3)} ms from a byte to its reader`);
+    assertGreaterOrEqual(calls, 5);
+    assertEquals(rest, { bytes: 100, promise: true, thrown: "on purpose" });
+    await display.askToClose(window);
+    await program.line("returned");
+    await assertEnds(program);
+  },
+);
+
+/** Clicks one of the two buttons of the GTK 4 demo. */
+async function clickDemo(
+  display: Display,
+  window: Window,
+  button: "hello" | "quit",
+): Promise<void> {
+  const { width, height } = window;
+  await display.click(
+    window,
+    button === "hello" ? width / 4 : width * 3 / 4,
+    height - 25,
+  );
+}
+
+/** Where the GTK 4 demo has its log. */
+function log({ x, y, width, height }: Window): Omit<Window, "id"> {
+  return { x, y: y + 60, width, height: height - 120 };
+}
+
+testOnDisplay(
+  `${GTK4} serves, fetches and quits, with Deno as the host`,
+  missing,
+  async (display) => {
+    await using program = new ToolkitProgram({
+      file: GTK4,
+      display,
+      permissions: ["--allow-ffi", "--allow-net=127.0.0.1"],
+    });
+    const address = await program.line("Serving");
+    const window = await drawn(display, "GTK 4 and Deno");
+
+    const before = await display.pixels(log(window));
+    const response = await fetch(`${address}outside`);
+    assertEquals(await response.text(), "Hello, number 1\n");
+    assertEquals(await program.line("GET"), "/outside");
+    await display.changed(log(window), before);
+
+    await clickDemo(display, window, "hello");
+    assertEquals(await program.line("GET"), "/hello");
+    assertEquals(await program.line("The answer:"), "Hello, number 2");
+
+    const clock = { ...window, height: 48 };
+    await display.changed(clock, await display.pixels(clock));
+    await clickDemo(display, window, "quit");
+    await assertEnds(program);
+  },
+);
+
+testOnDisplay(
+  `${GTK4} ends when its window is closed, with Deno as the host`,
+  missing,
+  async (display) => {
+    await using program = new ToolkitProgram({
+      file: GTK4,
+      args: ["host"],
+      display,
+      permissions: ["--allow-ffi", "--allow-net=127.0.0.1"],
+    });
+    await display.askToClose(await drawn(display, "GTK 4 and Deno"));
+    await assertEnds(program);
+  },
+);
+
+testOnDisplay(
+  `${GTK4} ticks, listens to its pipe and quits, as a guest`,
+  missing,
+  async (display) => {
+    await using program = new ToolkitProgram({
+      file: GTK4,
+      args: ["guest"],
+      display,
+      permissions: ["--allow-ffi"],
+    });
+    await program.line("A pipe is open");
+    const window = await drawn(display, "GTK 4 and Deno");
+
+    const before = await display.pixels(log(window));
+    await clickDemo(display, window, "hello");
+    assertEquals(await program.line("Hello,"), "number 1");
+    await display.changed(log(window), before);
+
+    const clock = { ...window, height: 48 };
+    await display.changed(clock, await display.pixels(clock));
+    await clickDemo(display, window, "quit");
+    await assertEnds(program);
+  },
+);
+
+const PAGE = "<html>\n<body>Grüße</body>\n</html>\n";
+
+/** A server with a page, and one whose end never comes. */
+function serve() {
+  const asked = Promise.withResolvers<void>();
+  const givenUp = Promise.withResolvers<void>();
+  const endless: UnderlyingDefaultSource<Uint8Array<ArrayBuffer>> = {
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode("<html>"));
+      asked.resolve();
+    },
+    cancel: () => givenUp.resolve(),
+  };
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    ({ url }) =>
+      new URL(url).pathname === "/endless"
+        ? new Response(new ReadableStream(endless))
+        : new Response(PAGE),
+  );
+  return {
+    address: `http://127.0.0.1:${server.addr.port}`,
+    asked: asked.promise,
+    givenUp: givenUp.promise,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+/** Where nobody listens: the address of a server that has ended. */
+async function deadAddress(): Promise<string> {
+  await using server = serve();
+  return server.address;
+}
+
+for (const form of ["host", "guest"]) {
+  testOnDisplay(
+    `${CLIENT} fetches, fails, gives up, and closes later: ${form}`,
+    missing,
+    async (display) => {
+      const dead = await deadAddress();
+      await using server = serve();
+      await using program = new ToolkitProgram({
+        file: CLIENT,
+        args: [form, `${server.address}/endless`],
+        display,
+        permissions: ["--allow-ffi", "--allow-net"],
+      });
+      const window = await drawn(display, "SimpleWebClient");
+      const { x, y, width } = window;
+      const clickGo = () => display.click(window, width - 30, 25);
+      const text = { x: x + 10, y: y + 56, width: width - 20, height: 80 };
+      await display.focus(window);
+      const retype = async (words: string) => {
+        await display.click(window, 100, 25);
+        await display.key("ctrl+a");
+        await display.type(words);
+      };
+
+      // A page without an end, and another address in its place.
+      await clickGo();
+      await server.asked;
+      const empty = await display.pixels(text);
+      await retype(`${server.address}/`);
+      await clickGo();
+      await server.givenUp;
+      assertEquals(await program.line("page"), String(PAGE.length));
+      await display.changed(text, empty);
+
+      // Enter does what the button does.
+      const shown = await display.pixels(text);
+      await retype(dead);
+      await display.key("Return");
+      assertGreaterOrEqual(Number(await program.line("error")), 1);
+      await display.changed(text, shown);
+
+      // "Terminate later": it is there until the reactor has stopped.
+      const notice = display.window("SimpleWebClient is shutting down");
+      await display.askToClose(window);
+      assertEquals((await notice).id, window.id);
+      await program.line("stopping");
+      await program.line("stopped");
+      await assertEnds(program);
+    },
+  );
+}
