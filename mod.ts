@@ -30,8 +30,12 @@
  * | write callbacks, as for Twisted | {@linkcode Reactor.addReader}, {@linkcode Reactor.addWriter} |
  * | call later, on the reactor's clock | {@linkcode Reactor.callLater} |
  * | run in Deno's loop until told to stop | {@linkcode Reactor.run} |
- * | run in another loop | {@linkcode Reactor.interleave} with a {@linkcode Waker} or a {@linkcode BlockingQueue}; {@linkcode Reactor.iterate} |
+ * | run in another loop | {@linkcode Reactor.interleave} with a {@linkcode Waker}, a {@linkcode NativeWaker} or a {@linkcode BlockingQueue}; {@linkcode Reactor.iterate} |
+ * | run another loop beside Deno's | {@linkcode Reactor.attach} with a {@linkcode ForeignLoop} |
+ * | open a dialog that blocks | {@linkcode Reactor.modal} |
  * | see what is going on | {@linkcode Reactor.inspect} |
+ *
+ * The toolkits have entry points of their own, `./loops/glib` and so on.
  *
  * It needs `--allow-ffi` and no other permission, runs on Linux and macOS, and
  * opens nothing before its first use. Times are milliseconds. A descriptor is a

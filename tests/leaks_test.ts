@@ -1,27 +1,22 @@
 // A thousand beginnings and ends, and what is left of them: no descriptor and
 // no thread (contract 172).
 
-import { assertEquals, assertLessOrEqual } from "@std/assert";
+import { assertLessOrEqual } from "@std/assert";
 import { deadline, delay } from "@std/async";
-import { isOpen } from "../ffi/descriptor.ts";
-import { libcPath } from "../ffi/libc.ts";
 import { BlockingQueue } from "../src/blocking_queue.ts";
 import { Reactor } from "../src/reactor.ts";
+import { threadSafeWaker } from "../src/thread_safe_waker.ts";
 import { type Backend, BACKENDS, PATIENCE } from "./descriptors.ts";
 import { hasEnded, underCoverage } from "./hosts.ts";
+import { assertNothingLeft, countAtRest, countThreads } from "./leftovers.ts";
 import { Pipe } from "./pipe.ts";
+import { ToolkitInC } from "./toolkit_in_c.ts";
 
 /**
- * Numbers are looked at up to here; each is the lowest that was free when it
- * was opened.
+ * How often each of the eleven ways that need a worker is gone, on each backend:
+ * 1012 times in all.
  */
-const HIGHEST = 4096;
-
-/**
- * How often each of the eight ways that need a worker is gone, on each backend:
- * 1008 times in all.
- */
-const WITH_WORKER = underCoverage ? 3 : 63;
+const WITH_WORKER = underCoverage ? 3 : 46;
 
 if (underCoverage) {
   console.log(
@@ -31,94 +26,6 @@ if (underCoverage) {
 
 /** How often those are gone that need none. */
 const WITHOUT_WORKER = 1000;
-
-const onLinux = Deno.build.os === "linux";
-
-// Deno reads /proc/self only with every permission there is; the C library does
-// not ask.
-const directories = onLinux
-  ? Deno.dlopen(libcPath(), {
-    opendir: { parameters: ["buffer"], result: "pointer" },
-    readdir: { parameters: ["pointer"], result: "pointer" },
-    closedir: { parameters: ["pointer"], result: "i32" },
-  }).symbols
-  : undefined;
-
-if (!onLinux) {
-  console.log("Left out: counting threads, which takes Linux's /proc");
-}
-
-/** How many descriptors and threads this process has. */
-interface Count {
-  descriptors: number;
-  threads: number;
-}
-
-function count(): Count {
-  let descriptors = 0;
-  for (let fd = 0; fd < HIGHEST; fd++) {
-    if (isOpen(fd)) descriptors++;
-  }
-  return { descriptors, threads: countThreads() };
-}
-
-function countThreads(): number {
-  if (directories === undefined) return 0;
-  const { opendir, readdir, closedir } = directories;
-  const directory = opendir(new TextEncoder().encode("/proc/self/task\0"));
-  let entries = 0;
-  while (readdir(directory) !== null) entries++;
-  closedir(directory);
-  return entries - 2; // "." and ".."
-}
-
-/**
- * A thread goes up to 200 ms after the last that is heard of it, and with it
- * the descriptors of its own. This is longer, in milliseconds.
- */
-const CALM = 500;
-
-let atRest: Count | undefined;
-
-/**
- * What there is when nothing is under way, but all is open that stays open
- * after the first use.
- */
-async function countAtRest(): Promise<Count> {
-  if (atRest !== undefined) return atRest;
-  await using reactor = new Reactor();
-  reactor.callLater(0, () => reactor.stop());
-  await reactor.run();
-  let least = count();
-  for (let calm = 0; calm < CALM; calm += 10) {
-    await delay(10);
-    const now = count();
-    if (
-      now.descriptors === least.descriptors && now.threads === least.threads
-    ) continue;
-    least = now;
-    calm = 0;
-  }
-  return atRest = least;
-}
-
-/** Requires that all is gone, now or soon. */
-async function assertNothingLeft(before: Count): Promise<void> {
-  const end = performance.now() + PATIENCE;
-  let after = count();
-  while (
-    performance.now() < end &&
-    (after.descriptors > before.descriptors || after.threads > before.threads)
-  ) {
-    await delay(10);
-    after = count();
-  }
-  console.log(
-    `descriptors: ${before.descriptors} -> ${after.descriptors}, threads: ${before.threads} -> ${after.threads}`,
-  );
-  assertEquals(after.descriptors, before.descriptors);
-  assertLessOrEqual(after.threads, before.threads);
-}
 
 /** A reactor with something to do. */
 function makeBusy(backend: Backend, pipe: Pipe): Reactor {
@@ -173,6 +80,33 @@ const CYCLES_WITH_WORKER: Record<string, Cycle> = {
     let work;
     while ((work = queue.get())) work();
     await reactor.finished;
+  },
+  async "a NativeWaker and stop()"(backend, pipe) {
+    using toolkit = new ToolkitInC();
+    const reactor = makeBusy(backend, pipe);
+    reactor.interleave(toolkit.waker);
+    reactor.callLater(0, () => reactor.stop());
+    reactor.addSystemEventTrigger("after", "shutdown", () => toolkit.quit());
+    toolkit.run();
+    await reactor.finished;
+  },
+  async "threadSafeWaker() and stop()"(backend, pipe) {
+    using waker = threadSafeWaker();
+    const reactor = makeBusy(backend, pipe);
+    reactor.interleave(waker);
+    reactor.callLater(0, () => reactor.stop());
+    await reactor.finished;
+  },
+  async "attach(), modal() and close()"(backend, pipe) {
+    using toolkit = new ToolkitInC();
+    const reactor = makeBusy(backend, pipe);
+    const attachment = reactor.attach({
+      prepare: () => ({ descriptors: [], timeout: 1 }),
+      dispatch: () => toolkit.quit(),
+    });
+    reactor.modal(toolkit.waker, () => toolkit.run());
+    attachment.detach();
+    await reactor.close();
   },
 };
 

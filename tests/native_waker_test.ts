@@ -173,24 +173,59 @@ testOnBackends(
 );
 
 testOnBackends(
-  "interleave() with a NativeWaker keeps Deno's own timers waiting until the loop returns",
+  "interleave() with a NativeWaker serves no promise inside a loop that was reached from one",
   async ({ reactor }) => {
     using toolkit = new ToolkitInC();
     const seen: string[] = [];
-    const { promise, resolve } = Promise.withResolvers<void>();
-    setTimeout(() => {
-      seen.push("Deno's timer");
-      resolve();
-    }, 1);
-    reactor.callLater(20, () => {
-      seen.push("the reactor's");
-      reactor.stop();
+    reactor.callLater(1, async () => {
+      await Promise.resolve();
+      seen.push("the promise");
     });
+    reactor.callLater(10, () => reactor.stop());
     reactor.addSystemEventTrigger("after", "shutdown", () => toolkit.quit());
     reactor.interleave(toolkit.waker);
+    await Promise.resolve(); // From here on this is a promise's continuation.
     toolkit.run();
-    await Promise.all([promise, deadline(reactor.finished, PATIENCE)]);
-    assertEquals(seen, ["the reactor's", "Deno's timer"]);
+    seen.push("the loop returned");
+    await deadline(reactor.finished, PATIENCE);
+    assertEquals(seen, ["the loop returned", "the promise"]);
+  },
+);
+
+testOnBackends(
+  "interleave() with a NativeWaker keeps Deno's own timers and fetches waiting until the loop returns",
+  async ({ reactor }) => {
+    using toolkit = new ToolkitInC();
+    const seen: string[] = [];
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      () => new Response("here"),
+    );
+    reactor.addSystemEventTrigger("after", "shutdown", () => toolkit.quit());
+    await new Promise<void>((resolve) =>
+      setTimeout(() => {
+        const timing = new Promise<void>((resolve) =>
+          setTimeout(() => {
+            seen.push("Deno's timer");
+            resolve();
+          }, 1)
+        );
+        const fetching = fetch(`http://127.0.0.1:${server.addr.port}`)
+          .then((response) => response.text())
+          .then((text) => seen.push(`fetch: ${text}`));
+        reactor.callLater(50, () => {
+          seen.push("the reactor's timer");
+          reactor.stop();
+        });
+        reactor.interleave(toolkit.waker);
+        toolkit.run();
+        Promise.all([timing, fetching]).then(() => resolve());
+      })
+    );
+    await deadline(reactor.finished, PATIENCE);
+    await server.shutdown();
+    assertEquals(seen[0], "the reactor's timer");
+    assertEquals(seen.slice(1).sort(), ["Deno's timer", "fetch: here"]);
   },
 );
 

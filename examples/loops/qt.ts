@@ -36,8 +36,12 @@ const button = window.button("Click here", () => {
 window.button("Quit", quit);
 window.show(quit);
 
+let stopping = false;
+
+/** Stops the reactor, and the rest after it; a second click changes nothing. */
 function quit(): void {
-  if (reactor.running) reactor.stop();
+  if (!stopping) reactor.stop();
+  stopping = true;
 }
 
 function count(n: number): void {

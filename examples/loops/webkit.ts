@@ -85,8 +85,12 @@ gtk.gtk_container_add(window, view);
 gtk.gtk_widget_show_all(window);
 load(view, `http://127.0.0.1:${server.addr.port}/`);
 
+let stopping = false;
+
+/** Stops the reactor, and the rest after it; a second click changes nothing. */
 function quit(): void {
-  if (reactor.running) reactor.stop();
+  if (!stopping) reactor.stop();
+  stopping = true;
 }
 
 // The integration, Deno as the host:

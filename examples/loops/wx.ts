@@ -31,8 +31,12 @@ const window = wx.frame("wxWidgets and Deno", {
   closed: stop,
 });
 
+let stopping = false;
+
+/** Stops the reactor, and the rest after it; a second click changes nothing. */
 function stop(): void {
-  if (reactor.running) reactor.stop();
+  if (!stopping) reactor.stop();
+  stopping = true;
 }
 
 function say(text: string): void {

@@ -85,8 +85,12 @@ function draw(): void {
   window.drawText(30, 45, words);
 }
 
+let stopping = false;
+
+/** Stops the reactor, and the rest after it; a second click changes nothing. */
 function quit(): void {
-  if (reactor.running) reactor.stop();
+  if (!stopping) reactor.stop();
+  stopping = true;
 }
 
 await reactor.run();

@@ -1,0 +1,132 @@
+/**
+ * What is left behind: descriptors and threads, which Deno's sanitizers do not
+ * see, and processes.
+ *
+ * @module
+ */
+
+import { assertEquals, assertLessOrEqual } from "@std/assert";
+import { delay } from "@std/async";
+import { isOpen } from "../ffi/descriptor.ts";
+import { libcPath } from "../ffi/libc.ts";
+import { Reactor } from "../src/reactor.ts";
+import { PATIENCE } from "./descriptors.ts";
+
+/**
+ * Numbers are looked at up to here; each is the lowest that was free when it
+ * was opened.
+ */
+const HIGHEST = 4096;
+
+const onLinux = Deno.build.os === "linux";
+
+// Deno reads /proc/self only with every permission there is; the C library does
+// not ask.
+const directories = onLinux
+  ? Deno.dlopen(libcPath(), {
+    opendir: { parameters: ["buffer"], result: "pointer" },
+    readdir: { parameters: ["pointer"], result: "pointer" },
+    closedir: { parameters: ["pointer"], result: "i32" },
+  }).symbols
+  : undefined;
+
+if (!onLinux) {
+  console.log("Left out: counting threads, which takes Linux's /proc");
+}
+
+/** How many descriptors and threads this process has. */
+export interface Count {
+  descriptors: number;
+  threads: number;
+}
+
+/** Counts them. */
+export function count(): Count {
+  let descriptors = 0;
+  for (let fd = 0; fd < HIGHEST; fd++) {
+    if (isOpen(fd)) descriptors++;
+  }
+  return { descriptors, threads: countThreads() };
+}
+
+/** Counts threads; 0 where that can't be done. */
+export function countThreads(): number {
+  if (directories === undefined) return 0;
+  const { opendir, readdir, closedir } = directories;
+  const directory = opendir(new TextEncoder().encode("/proc/self/task\0"));
+  let entries = 0;
+  while (readdir(directory) !== null) entries++;
+  closedir(directory);
+  return entries - 2; // "." and ".."
+}
+
+/**
+ * A thread goes up to 200 ms after the last that is heard of it, and with it
+ * the descriptors of its own. This is longer, in milliseconds.
+ */
+const CALM = 500;
+
+let atRest: Count | undefined;
+
+/**
+ * What there is when nothing is under way, but all is open that stays open
+ * after the first use.
+ */
+export async function countAtRest(): Promise<Count> {
+  if (atRest !== undefined) return atRest;
+  await using reactor = new Reactor();
+  reactor.callLater(0, () => reactor.stop());
+  await reactor.run();
+  let least = count();
+  for (let calm = 0; calm < CALM; calm += 10) {
+    await delay(10);
+    const now = count();
+    if (
+      now.descriptors === least.descriptors && now.threads === least.threads
+    ) continue;
+    least = now;
+    calm = 0;
+  }
+  return atRest = least;
+}
+
+/** Requires that all is gone, now or soon. */
+export async function assertNothingLeft(before: Count): Promise<void> {
+  const end = performance.now() + PATIENCE;
+  let after = count();
+  while (
+    performance.now() < end &&
+    (after.descriptors > before.descriptors || after.threads > before.threads)
+  ) {
+    await delay(10);
+    after = count();
+  }
+  console.log(
+    `descriptors: ${before.descriptors} -> ${after.descriptors}, threads: ${before.threads} -> ${after.threads}`,
+  );
+  assertEquals(after.descriptors, before.descriptors);
+  assertLessOrEqual(after.threads, before.threads);
+}
+
+/** The children of a process of ours. Linux only. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const text = await shell(`cat /proc/${pid}/task/*/children`);
+  return text.trim().split(/\s+/).filter((word) => word !== "").map(Number);
+}
+
+/** Whether a process is gone, or a name that its parent has not taken away. */
+export async function hasProcessEnded(pid: number): Promise<boolean> {
+  const text = await shell(`cat /proc/${pid}/stat 2>/dev/null || true`);
+  return text === "" || text.slice(text.lastIndexOf(")") + 2).startsWith("Z");
+}
+
+/** The shell may read what Deno guards. */
+async function shell(command: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("sh", {
+    args: ["-c", command],
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
