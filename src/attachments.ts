@@ -117,6 +117,8 @@ export class Attachments {
    */
   suspend(on: boolean): void {
     this.#suspended = on;
+    // The nested call may have changed what they wait for, and so may its end.
+    for (const member of this.#members) member.prepared = undefined;
     this.#changed();
   }
 

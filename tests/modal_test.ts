@@ -347,6 +347,32 @@ testOnBackends(
   },
 );
 
+testOnBackends(
+  "modal() has attached loops asked again when it returns",
+  async ({ reactor }) => {
+    using toolkit = new ToolkitInC();
+    using pipe = new Pipe();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let nested = false;
+    const lent = [{ fd: pipe.output.fileno(), events: POLL.IN }];
+    // One that leaves its descriptors to the nested call.
+    using _attachment = reactor.attach({
+      prepare: () => ({ descriptors: nested ? [] : lent, timeout: -1 }),
+      dispatch() {
+        pipe.output.read(new Uint8Array(1));
+        resolve();
+      },
+    });
+    await delay(5);
+    reactor.callLater(10, () => toolkit.quit());
+    nested = true;
+    reactor.modal(toolkit.waker, () => toolkit.run());
+    nested = false;
+    pipe.fill();
+    await deadline(promise, PATIENCE);
+  },
+);
+
 testOnBackends("modal() refuses what it can't use", ({ reactor }) => {
   using toolkit = new ToolkitInC();
   reactor.interleave();
