@@ -28,12 +28,13 @@
  * ```
  *
  * Who may change it: the main side sets ARMED, and only from PARKED or
- * REPORTED; it takes an ARMED back to PARKED (compare and exchange) if the
- * worker has not taken it yet; it sets ENDING from any state. The worker sets
- * POLLING from ARMED and REPORTED from POLLING, by compare and exchange, so an
- * ENDING in between is never overwritten; and it sets FAILED at the end of an
- * unexpected error. A message carries the SEQUENCE it was armed with: one that
- * has been overtaken by a withdrawal names an old number and is ignored.
+ * REPORTED; by compare and exchange it takes an ARMED back to PARKED if the
+ * worker has not taken it yet, and a REPORTED that it will not heed; it sets
+ * ENDING from any state. The worker sets POLLING from ARMED and REPORTED from
+ * POLLING, by compare and exchange, so an ENDING in between is never
+ * overwritten; and it sets FAILED at the end of an unexpected error. A message
+ * carries the SEQUENCE it was armed with: one that has been overtaken by a
+ * withdrawal names an old number and is ignored.
  *
  * A host that blocks the main thread inside C gets no message: there the worker
  * calls the function by which the toolkit is asked to run something on its main
@@ -188,7 +189,7 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
     if (accepted === undefined) return once;
     return () => {
       while (Number(once()) !== accepted) {
-        // Unless the main side has come by itself meanwhile.
+        // Unless the main side has come by itself, or taken it back.
         const state = Atomics.load(control, words.STATE);
         if (state !== states.REPORTED && state !== states.FAILED) return;
         Atomics.wait(control, words.STATE, state, 10);

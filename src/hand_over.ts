@@ -203,6 +203,14 @@ export class HandOver {
         return;
       }
     }
+    // A worker that is about to try its report again gives that up.
+    Atomics.compareExchange(
+      control,
+      WORD.STATE,
+      STATE.REPORTED,
+      STATE.PARKED,
+    );
+    Atomics.notify(control, WORD.STATE);
     control[WORD.SEQUENCE]!++;
   }
 

@@ -120,6 +120,26 @@ export async function hasProcessEnded(pid: number): Promise<boolean> {
   return text === "" || text.slice(text.lastIndexOf(")") + 2).startsWith("Z");
 }
 
+/**
+ * The processes that have a text in their environment, and their names. Linux
+ * only.
+ */
+export async function processesWith(
+  text: string,
+): Promise<Map<number, string>> {
+  const lines = await shell(
+    `cd /proc; for f in $(grep -ls -e '${text}' [0-9]*/environ); do
+      echo "\${f%/*} $(cat "\${f%/*}/comm" 2>/dev/null)"
+    done`,
+  );
+  return new Map(
+    lines.split("\n").filter((line) => / ./.test(line)).map((line) => {
+      const [pid, ...name] = line.split(" ");
+      return [Number(pid), name.join(" ")];
+    }),
+  );
+}
+
 /** The shell may read what Deno guards. */
 async function shell(command: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command("sh", {

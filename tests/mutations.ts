@@ -381,4 +381,16 @@ export const MUTATIONS: readonly Mutation[] = [
     test: INTERLEAVE,
     filter: "interleave() at once after crash() leaves one loop",
   },
+  {
+    contract: 173,
+    without: "the look at the phase when a toolkit calls the work item",
+    edits: [{
+      file: "src/turn.ts",
+      search:
+        'this.#phase !== "parked" || this.#leaving || !handOver.waitForReport(0)',
+      replacement: "this.#leaving || !handOver.waitForReport(0)",
+    }],
+    test: "native_waker_test.ts",
+    filter: "does not re-enter a callback that runs the loop nested",
+  },
 ];

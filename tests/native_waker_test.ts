@@ -8,7 +8,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { deadline } from "@std/async";
+import { deadline, delay } from "@std/async";
 import { libcPath } from "../ffi/libc.ts";
 import type { NativeWaker } from "../src/native_waker.ts";
 import { Reactor } from "../src/reactor.ts";
@@ -36,7 +36,7 @@ function waker(part: Partial<Record<keyof NativeWaker, unknown>>): NativeWaker {
 // The work item
 
 testOnBackends(
-  "interleave() with a NativeWaker runs callbacks inside the loop that blocks",
+  "interleave() with a NativeWaker runs callbacks inside the loop that blocks (contract 159, 161, 171)",
   async ({ reactor }) => {
     using toolkit = new ToolkitInC();
     using pipe = new Pipe();
@@ -88,7 +88,7 @@ testOnBackends(
 );
 
 testOnBackends(
-  "work() does nothing when nothing is outstanding, twice, late or too early",
+  "work() does nothing when nothing is outstanding, twice, late or too early (contract 166, 167)",
   async ({ reactor }) => {
     using toolkit = new ToolkitInC();
     reactor.work(); // Not started.
@@ -119,7 +119,7 @@ testOnBackends(
 );
 
 testOnBackends(
-  "interleave() with a NativeWaker lets no exception into the loop, and reports it",
+  "interleave() with a NativeWaker lets no exception into the loop, and reports it (contract 168)",
   async ({ reactor, errors }) => {
     using toolkit = new ToolkitInC();
     using pipe = new Pipe();
@@ -229,10 +229,105 @@ testOnBackends(
   },
 );
 
+// Posts
+
+testOnBackends(
+  "interleave() with a NativeWaker fires startup before it returns, and posts nothing while idle (contract 159, 163)",
+  async ({ reactor }) => {
+    using toolkit = new ToolkitInC();
+    let started = false;
+    reactor.callWhenRunning(() => started = true);
+    reactor.interleave(toolkit.waker);
+    assert(started);
+    await delay(50);
+    assertEquals(toolkit.pending, 0);
+    await deadline(reactor.close(), PATIENCE);
+  },
+);
+
+testOnBackends(
+  "interleave() with a NativeWaker posts once until the work item has run, which then does all (contract 162, 164, 165, 175)",
+  async ({ reactor }) => {
+    using toolkit = new ToolkitInC();
+    using pipe = new Pipe();
+    const seen: string[] = [];
+    reactor.callLater(5, () => seen.push("timer of before"));
+    reactor.interleave(toolkit.waker);
+    for (let i = 0; i < 1000; i++) reactor.callLater(1, () => {});
+    reactor.callFromThread(() => seen.push("callFromThread"));
+    reactor.addReader(pipe.reader(() => seen.push("doRead")));
+    pipe.fill();
+    await delay(50); // The toolkit is busy meanwhile.
+    assertEquals(toolkit.pending, 1);
+    toolkit.callWork();
+    assertEquals(seen.sort(), ["callFromThread", "doRead", "timer of before"]);
+    await delay(20);
+    assertEquals(toolkit.pending, 1); // The handled one: nothing came after it.
+    await deadline(reactor.close(), PATIENCE);
+  },
+);
+
+testOnBackends(
+  "interleave() with a NativeWaker is woken at once by what foreign code asks for (contract 170)",
+  async ({ reactor }) => {
+    using toolkit = new ToolkitInC();
+    using pipe = new Pipe();
+    const seen: string[] = [];
+    reactor.interleave(toolkit.waker);
+    reactor.callLater(60_000, () => {});
+    // Foreign code: a handler of the toolkit's own, between work items.
+    let handled = 0;
+    reactor.callFromThread(() => {});
+    toolkit.run(() => {
+      toolkit.callWork();
+      if (++handled === 1) {
+        reactor.callLater(1, () => seen.push("callLater"));
+        reactor.addReader(pipe.reader(() => {
+          seen.push("doRead");
+          toolkit.quit();
+        }));
+        reactor.callLater(5, () => pipe.fill());
+      }
+    });
+    assertEquals(seen, ["callLater", "doRead"]);
+    await deadline(reactor.close(), PATIENCE);
+  },
+);
+
+testOnBackends(
+  "interleave() with a NativeWaker does not re-enter a callback that runs the loop nested (contract 173)",
+  async ({ reactor }) => {
+    using toolkit = new ToolkitInC();
+    let depth = 0;
+    let deepest = 0;
+    const seen: string[] = [];
+    reactor.callLater(1, () => {
+      deepest = Math.max(deepest, ++depth);
+      reactor.callLater(0, () => seen.push("after the nested loop"));
+      // A nested loop that handles whatever is there, as a dialog would.
+      for (let i = 0; i < 10; i++) {
+        toolkit.callWork();
+        reactor.work();
+      }
+      seen.push("nested loop");
+      depth--;
+      reactor.callLater(5, () => reactor.stop());
+    });
+    reactor.addSystemEventTrigger("after", "shutdown", () => toolkit.quit());
+    reactor.interleave(toolkit.waker);
+    toolkit.run();
+    await deadline(reactor.finished, PATIENCE);
+    assertEquals([deepest, seen], [1, [
+      "nested loop",
+      "after the nested loop",
+    ]]);
+  },
+);
+
 // The end
 
 testOnBackends(
-  "close() ends a reactor whose toolkit's loop has ended before it",
+  "close() ends a reactor whose toolkit's loop has ended before it (contract 178)",
   async ({ reactor }) => {
     using toolkit = new ToolkitInC();
     const seen: string[] = [];
@@ -249,7 +344,7 @@ testOnBackends(
 );
 
 testOnBackends(
-  "close() waits until no post is under way: the toolkit may be gone afterwards",
+  "close() waits until no post is under way: the toolkit may be gone afterwards (contract 172)",
   async ({ reactor }) => {
     for (let i = 0; i < 50; i++) {
       const toolkit = new ToolkitInC();
@@ -263,7 +358,20 @@ testOnBackends(
 );
 
 testOnBackends(
-  "crash() in a NativeWaker's loop lets the reactor start again, in another host",
+  "close() does not wait for a toolkit that refuses the worker's post for ever",
+  async ({ reactor }) => {
+    const toolkit = new ToolkitInC();
+    reactor.interleave(toolkit.waker);
+    toolkit[Symbol.dispose](); // Whatever is posted from here on is refused.
+    reactor.callLater(1, () => {});
+    await delay(20);
+    // Far less than the time after which a worker counts as dead.
+    await deadline(reactor.close(), 5000);
+  },
+);
+
+testOnBackends(
+  "crash() in a NativeWaker's loop lets the reactor start again, in another host (contract 174)",
   async ({ reactor }) => {
     using toolkit = new ToolkitInC();
     let calls = 0;
