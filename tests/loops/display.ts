@@ -83,31 +83,31 @@ export class Display implements AsyncDisposable {
     };
   }
 
+  /** Waits until a window with such a title is there, and something in it. */
+  async drawnWindow(title: string): Promise<Window> {
+    const window = await this.window(title);
+    await this.drawn(window);
+    return window;
+  }
+
   /** Clicks at a place of a window, from its upper left corner. */
   async click(window: Window, x: number, y: number): Promise<void> {
-    await this.#tell(
-      "mousemove",
-      String(window.x + x),
-      String(window.y + y),
-      "click",
-      "1",
-    );
+    await this.#tell("mousemove", ...onScreen(window, x, y), "click", "1");
   }
 
   /** Presses the mouse button at a place of a window, and holds it down. */
   async press(window: Window, x: number, y: number): Promise<void> {
-    await this.#tell(
-      "mousemove",
-      String(window.x + x),
-      String(window.y + y),
-      "mousedown",
-      "1",
-    );
+    await this.#tell("mousemove", ...onScreen(window, x, y), "mousedown", "1");
   }
 
   /** Lets go of the mouse button. */
   async release(): Promise<void> {
     await this.#tell("mouseup 1");
+  }
+
+  /** Moves the mouse to and fro, by a pixel. */
+  async stir(): Promise<void> {
+    await this.#tell("mousemove_relative 1 1 mousemove_relative -- -1 -1");
   }
 
   /**
@@ -180,6 +180,17 @@ export class Display implements AsyncDisposable {
     await until(async () => (await this.pixels(of)).some(isOther));
   }
 
+  /** Waits until a pixel of the screen has a colour, as 0xRRGGBB. */
+  async shows(
+    { x, y, colour }: { x: number; y: number; colour: number },
+  ): Promise<void> {
+    const pixel = { x, y, width: 1, height: 1 };
+    await until(async () => {
+      const [red, green, blue] = await this.pixels(pixel);
+      return (red! << 16 | green! << 8 | blue!) === colour;
+    });
+  }
+
   /** Ends the server. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.kill("SIGTERM");
@@ -201,6 +212,11 @@ export class Display implements AsyncDisposable {
       }`,
     );
   }
+}
+
+/** A place of a window as one of the screen, for a command line. */
+function onScreen(window: Window, x: number, y: number): string[] {
+  return [String(window.x + x), String(window.y + y)];
 }
 
 // An XClientMessageEvent: type 33, window at 32, message type at 40, format (32

@@ -3,13 +3,14 @@
  * goes on inside it.
  */
 
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assertEquals, assertGreater } from "@std/assert";
 import { BACKENDS } from "../descriptors.ts";
+import { assertBeside, assertCleanEnd, assertInside } from "./assertions.ts";
 import { Display, until } from "./display.ts";
-import type { Alive, Guest } from "./programs/alive.ts";
+import type { Guest } from "./programs/alive.ts";
 import {
   missingPackages,
-  testOnDisplay,
+  testProgramOnDisplay,
   testToolkit,
   ToolkitProgram,
 } from "./toolkit.ts";
@@ -39,33 +40,23 @@ function testModal(
       });
       await fn(program, display);
       assertEquals(await program.json("errors"), []);
-      const { code, stderr } = await program.end();
-      assertEquals({ code, stderr }, { code: 0, stderr: "" });
+      await assertCleanEnd(program);
     }));
     for (const one of ran) if (one.status === "rejected") throw one.reason;
   });
 }
 
-/**
- * Everything went on inside a dialog. Promises do if the dialog was not itself
- * reached from one, which a dialog from a callback of the reactor's may be.
- */
+/** Everything went on inside a dialog: the second one has a depth of 2. */
 async function wentOnInside(
   program: ToolkitProgram,
-  expected: { depth: number; promise: boolean },
+  depth: number = 1,
 ): Promise<void> {
   const inside = await program.json<Guest & { steps: number; depth: number }>(
     "inside",
   );
-  const { bytes, thrown, depth, promise, calls, steps } = inside;
-  assertEquals({ bytes, thrown, depth }, {
-    bytes: 100,
-    thrown: "on purpose",
-    depth: expected.depth,
-  });
-  if (expected.promise) assert(promise);
-  assertGreater(calls, 1);
-  assertGreater(steps, 1);
+  assertInside(inside, "modal()");
+  assertEquals(inside.depth, depth);
+  assertGreater(inside.steps, 1);
 }
 
 /** Everything goes on after the dialogs, and so does the attached loop. */
@@ -73,10 +64,7 @@ async function goesOnAfterwards(
   program: ToolkitProgram,
   display: Display,
 ): Promise<void> {
-  const { ticks, fetches, bytes } = await program.json<Alive>("beside");
-  assertGreater(ticks, 50);
-  assertGreater(fetches, 20);
-  assertGreater(bytes, 50);
+  assertBeside(await program.json("beside"));
   const window = await display.window("After");
   await display.click(window, 100, 30);
 }
@@ -91,7 +79,7 @@ testModal(
   "modal() lets the reactor go on inside a dialog that plain Deno code opens, and everything after it",
   "plain",
   async (program, display) => {
-    await wentOnInside(program, { depth: 1, promise: true });
+    await wentOnInside(program);
     assertEquals(await program.json("answer"), ENDED);
     await goesOnAfterwards(program, display);
   },
@@ -118,7 +106,7 @@ for (
     `modal() lets the reactor go on inside a dialog that ${opener} opens`,
     kase!,
     async (program, display) => {
-      await wentOnInside(program, { depth: 1, promise: false });
+      await wentOnInside(program);
       assertEquals(await program.json("answer"), ENDED);
       await goesOnAfterwards(program, display);
     },
@@ -129,7 +117,7 @@ testModal(
   "modal() lets the reactor go on inside a dialog within a dialog",
   "nested",
   async (program, display) => {
-    await wentOnInside(program, { depth: 2, promise: true });
+    await wentOnInside(program, 2);
     assertEquals(await program.json("inner"), ENDED);
     assertEquals(await program.json("answer"), ENDED);
     await goesOnAfterwards(program, display);
@@ -163,7 +151,7 @@ testModal(
   "throws",
   async (program, display) => {
     assertEquals(await program.json("thrown"), `answered ${ENDED}`);
-    await wentOnInside(program, { depth: 1, promise: true });
+    await wentOnInside(program);
     assertEquals(await program.json("answer"), ENDED);
     await goesOnAfterwards(program, display);
   },
@@ -187,23 +175,24 @@ testModal(
   async (program, display) => {
     await answer(display, "Deaf");
     assertEquals(await program.json("deaf"), 0);
-    await wentOnInside(program, { depth: 1, promise: true });
+    await wentOnInside(program);
     assertEquals(await program.json("answer"), ENDED);
     await display.click(await display.window("After"), 100, 30);
   },
 );
 
 for (const form of ["host", "guest"]) {
-  testOnDisplay(
-    `examples/loops/modal_dialog.ts goes on counting behind its dialog, and ends by its button [${form}]`,
+  const demo = {
     missing,
-    async (display) => {
-      await using program = new ToolkitProgram({
-        file: "examples/loops/modal_dialog.ts",
-        args: [form],
-        permissions: ["--allow-ffi"],
-        display,
-      });
+    file: "examples/loops/modal_dialog.ts",
+    args: [form],
+    permissions: ["--allow-ffi"],
+  };
+
+  testProgramOnDisplay(
+    `examples/loops/modal_dialog.ts goes on counting behind its dialog, and ends by its button [${form}]`,
+    demo,
+    async (_, display) => {
       const window = await display.window("Modal dialog");
       const label = { ...window, height: 40 };
       const counts = async () =>
@@ -218,25 +207,15 @@ for (const form of ["host", "guest"]) {
       const below = { x: 60, y: 140, width: 240, height: 16 };
       await until(async () => await display.colours(below) === 1);
       await display.click(window, 180, 114);
-      const { code, stderr } = await program.end();
-      assertEquals({ code, stderr }, { code: 0, stderr: "" });
     },
   );
 
-  testOnDisplay(
+  testProgramOnDisplay(
     `examples/loops/modal_dialog.ts ends when its window is closed [${form}]`,
-    missing,
-    async (display) => {
-      await using program = new ToolkitProgram({
-        file: "examples/loops/modal_dialog.ts",
-        args: [form],
-        permissions: ["--allow-ffi"],
-        display,
-      });
+    demo,
+    async (_, display) => {
       const window = await display.window("Modal dialog");
       await display.askToClose(window);
-      const { code, stderr } = await program.end();
-      assertEquals({ code, stderr }, { code: 0, stderr: "" });
     },
   );
 }

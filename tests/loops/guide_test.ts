@@ -7,6 +7,7 @@ import {
   assertLessOrEqual,
   assertStringIncludes,
 } from "@std/assert";
+import { assertCleanEnd } from "./assertions.ts";
 import { missingPackages, testToolkit, ToolkitProgram } from "./toolkit.ts";
 
 const root = `${import.meta.dirname}/../..`;
@@ -111,10 +112,8 @@ testToolkit("examples/loops/libevent.ts ends by itself", missing, async () => {
     file: "examples/loops/libevent.ts",
     permissions: ["--allow-ffi"],
   });
-  const { code, stdout, stderr } = await program.end();
-  assertEquals({ code, stdout, stderr }, {
-    code: 0,
-    stdout: "inside event_base_loop()\nit has returned\n",
-    stderr: "",
-  });
+  assertEquals(
+    await assertCleanEnd(program),
+    "inside event_base_loop()\nit has returned\n",
+  );
 });

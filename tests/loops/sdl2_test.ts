@@ -4,18 +4,21 @@ import {
   assertEquals,
   assertGreater,
   assertGreaterOrEqual,
-  assertLess,
-  assertLessOrEqual,
   assertNotEquals,
   assertThrows,
 } from "@std/assert";
 import { sdl2Loop } from "../../src/loops/sdl2.ts";
-import type { Display } from "./display.ts";
-import type { Alive, Guest } from "./programs/alive.ts";
+import {
+  assertBeside,
+  assertCleanEnd,
+  assertIdle,
+  assertInside,
+} from "./assertions.ts";
 import {
   missingPackages,
   testOnDisplay,
-  testToolkit,
+  testProgram,
+  testProgramOnDisplay,
   ToolkitProgram,
 } from "./toolkit.ts";
 
@@ -26,106 +29,71 @@ const missing = await missingPackages({
   },
 });
 
-function program(
-  form: "guest" | "host",
-  trial: string,
-  on: Display | "dummy",
-  permissions?: readonly string[],
-): ToolkitProgram {
-  const file = `tests/loops/programs/sdl2_${form}.ts`;
-  return on === "dummy"
-    ? new ToolkitProgram({
-      file,
-      args: [trial],
-      env: { SDL_VIDEODRIVER: on },
-      permissions,
-    })
-    : new ToolkitProgram({ file, args: [trial], display: on, permissions });
+/** Instead of a display. */
+const SCREENLESS = { env: { SDL_VIDEODRIVER: "dummy" } };
+
+/** A case of the programs. */
+function guest(trial: string) {
+  return { missing, file: "tests/loops/programs/sdl2_guest.ts", args: [trial] };
 }
 
-function demo(form: "guest" | "host", display: Display): ToolkitProgram {
-  return new ToolkitProgram({
+function host(trial: string) {
+  return { missing, file: "tests/loops/programs/sdl2_host.ts", args: [trial] };
+}
+
+/** The demo. */
+function demo(form: "guest" | "host") {
+  return {
+    missing,
     file: "examples/loops/sdl2.ts",
     args: form === "host" ? [] : [form],
     permissions: form === "host"
       ? ["--allow-ffi", "--allow-net=127.0.0.1"]
       : ["--allow-ffi"],
-    display,
-  });
+  };
 }
 
-async function assertCleanEnd(program: ToolkitProgram): Promise<string> {
-  const { code, signal, stdout, stderr } = await program.end();
-  assertEquals({ code, signal, stderr }, { code: 0, signal: null, stderr: "" });
-  return stdout;
-}
-
-/** Waits until what a part of the screen shows is not `before`. */
-async function changed(
-  display: Display,
-  window: Parameters<Display["pixels"]>[0],
-  before: Uint8Array,
-): Promise<void> {
-  for (;;) {
-    const now = await display.pixels(window);
-    if (now.some((byte, i) => byte !== before[i])) return;
-  }
-}
-
-testOnDisplay(
+testProgramOnDisplay(
   "sdl2Waker() lets the reactor live inside a loop around SDL_WaitEvent",
-  missing,
-  async (display) => {
-    await using guest = program("guest", "alive", display);
-    const { median, calls, ...rest } = await guest.json<Guest>("inside");
-    console.log(`sdl2Waker(): ${median.toFixed(3)} ms from byte to reader`);
-    assertEquals(rest, { bytes: 100, promise: true, thrown: "on purpose" });
-    assertGreaterOrEqual(calls, 10);
+  guest("alive"),
+  async (guest) => {
+    assertInside(await guest.json("inside"), "sdl2Waker()");
     await guest.line("quit");
-    await assertCleanEnd(guest);
   },
 );
 
-testToolkit(
+testProgram(
   "sdl2Waker() needs no screen",
-  missing,
-  async () => {
-    await using guest = program("guest", "alive", "dummy");
-    assertEquals((await guest.json<Guest>("inside")).bytes, 100);
-    await assertCleanEnd(guest);
+  { ...guest("alive"), ...SCREENLESS },
+  async (guest) => {
+    assertInside(await guest.json("inside"), "sdl2Waker() without a screen");
   },
 );
 
-testOnDisplay(
+testProgramOnDisplay(
   "sdl2Waker() lets the reactor be closed when the program's loop ends first",
-  missing,
-  async (display) => {
-    await using guest = program("guest", "first", display);
+  guest("first"),
+  async (guest) => {
     await guest.line("shutdown");
     assertEquals(await guest.json("quit"), "none");
-    await assertCleanEnd(guest);
   },
 );
 
-testToolkit(
+testProgram(
   "sdl2Waker() has its event pushed again when SDL's queue was full",
-  missing,
-  async () => {
-    await using guest = program("guest", "full", "dummy");
+  { ...guest("full"), ...SCREENLESS },
+  async (guest) => {
     assertGreater(await guest.json<number>("pushed"), 1000);
     assertEquals(await guest.json("quit"), [true, false]);
-    await assertCleanEnd(guest);
   },
 );
 
-testToolkit(
+testProgram(
   "sdl2Waker() does not need its event when the program calls work() anyway",
-  missing,
-  async () => {
-    await using guest = program("guest", "flushed", "dummy");
+  { ...guest("flushed"), ...SCREENLESS },
+  async (guest) => {
     assertEquals(await guest.json("called"), 1);
     await guest.line("quit");
-    await assertCleanEnd(guest);
   },
 );
 
@@ -133,31 +101,25 @@ testOnDisplay(
   "sdl2Waker() pushes nothing after shutdown, when SDL_Quit is called at once",
   missing,
   async (display) => {
-    await using first = program("guest", "cycles", display);
-    await using second = program("guest", "cycles", "dummy");
-    for (const guest of [first, second]) {
-      await guest.line("quit");
-      await assertCleanEnd(guest);
+    await using first = new ToolkitProgram({ ...guest("cycles"), display });
+    await using second = new ToolkitProgram({
+      ...guest("cycles"),
+      ...SCREENLESS,
+    });
+    for (const one of [first, second]) {
+      await one.line("quit");
+      await assertCleanEnd(one);
     }
   },
 );
 
-testOnDisplay(
+testProgramOnDisplay(
   "sdl2Loop() shows a window while all of Deno goes on",
-  missing,
-  async (display) => {
-    await using host = program("host", "window", display);
-    const window = await display.window("Host");
-    await display.drawn(window);
-    const { ticks, fetches, bytes } = await host.json<Alive>("beside");
-    assertGreaterOrEqual(ticks, 50);
-    assertGreaterOrEqual(fetches, 20);
-    assertGreaterOrEqual(bytes, 50);
-    const { cpu, turns } = await host.json<{ cpu: number; turns: number }>(
-      "idle",
-    );
-    assertLess(cpu, 20);
-    assertLessOrEqual(turns, 5);
+  host("window"),
+  async (host, display) => {
+    const window = await display.drawnWindow("Host");
+    assertBeside(await host.json("beside"));
+    assertIdle(await host.json("idle"), 5);
 
     const before = await display.pixels(window);
     for (const x of [40, 60]) {
@@ -171,7 +133,6 @@ testOnDisplay(
       Array(2).fill("Error: on purpose"),
     );
     await host.line("quit");
-    await assertCleanEnd(host);
   },
 );
 
@@ -179,81 +140,71 @@ testOnDisplay(
   "sdl2Loop() sees every event that other threads push",
   missing,
   async (display) => {
-    await using onScreen = program("host", "pushes", display);
-    await using screenless = program("host", "pushes", "dummy");
-    for (const host of [onScreen, screenless]) {
-      const each = await host.json<number>("each");
+    await using first = new ToolkitProgram({ ...host("pushes"), display });
+    await using second = new ToolkitProgram({
+      ...host("pushes"),
+      ...SCREENLESS,
+    });
+    for (const one of [first, second]) {
+      const each = await one.json<number>("each");
       console.log(`sdl2Loop(): ${each.toFixed(3)} ms from push to push`);
-      assertEquals(await host.json("errors"), []);
-      const { cpu, turns } = await host.json<{ cpu: number; turns: number }>(
-        "idle",
-      );
-      assertLess(cpu, 20);
-      assertLessOrEqual(turns, 5);
-      await assertCleanEnd(host);
+      assertEquals(await one.json("errors"), []);
+      assertIdle(await one.json("idle"), 5);
+      await assertCleanEnd(one);
     }
   },
 );
 
-testToolkit(
+testProgram(
   "sdl2Loop() sees events that are queued after it was woken for them",
-  missing,
-  async () => {
-    await using host = program("host", "pushesEarly", "dummy");
+  { ...host("pushesEarly"), ...SCREENLESS },
+  async (host) => {
     await host.line("quit");
-    await assertCleanEnd(host);
   },
 );
 
-testOnDisplay(
+testProgramOnDisplay(
   "sdl2Loop() sees what SDL has read before the reactor waits",
-  missing,
-  async (display) => {
-    await using host = program("host", "readAhead", display, [
-      "--allow-ffi",
-      "--allow-run=xdotool",
-    ]);
+  { ...host("readAhead"), permissions: ["--allow-ffi", "--allow-run=xdotool"] },
+  async (host) => {
     assertEquals(await host.json("clicked"), true);
     assertEquals(await host.json("pushed"), 10);
-    await assertCleanEnd(host);
   },
 );
 
-testToolkit(
+testProgram(
   "sdl2Loop() looks at SDL as often as its interval says",
-  missing,
-  async () => {
-    await using host = program("host", "interval", "dummy");
+  { ...host("interval"), ...SCREENLESS },
+  async (host) => {
     assertGreaterOrEqual(await host.json<number>("turns"), 10);
     assertEquals(await host.json("errors"), []);
-    await assertCleanEnd(host);
   },
 );
 
-testToolkit(
+testProgram(
   "sdl2Loop() leaves nothing behind when it is disposed of",
-  missing,
-  async () => {
+  {
+    ...host("disposed"),
+    ...SCREENLESS,
     // Deno guards /proc itself.
-    await using host = program("host", "disposed", "dummy", ["--allow-all"]);
+    permissions: ["--allow-all"],
+  },
+  async (host) => {
     assertEquals(await host.json("opened"), 1);
     assertEquals(await host.json("left"), 0);
     assertEquals(await host.json("written"), false);
     assertEquals(await host.json("seen"), 0);
-    await assertCleanEnd(host);
   },
 );
 
-testToolkit(
+testProgram(
   "sdl2Loop() throws when SDL knows no such window",
-  missing,
-  async () => {
-    await using host = program("host", "wrong", "dummy");
+  { ...host("wrong"), ...SCREENLESS },
+  async (host) => {
     assertEquals(
       await host.json("message"),
       "Cannot make a loop for SDL 2: Invalid window",
     );
-    await assertCleanEnd(host);
   },
 );
 
@@ -284,31 +235,26 @@ Deno.test("sdl2Loop() throws when an argument is wrong", () => {
   );
 });
 
-testOnDisplay(
+testProgramOnDisplay(
   "The demo of SDL 2, Deno as the host, ends when Escape is pressed",
-  missing,
-  async (display) => {
-    await using host = demo("host", display);
+  demo("host"),
+  async (_, display) => {
     const window = await display.window("2 requests served");
-    await changed(display, window, await display.pixels(window));
+    await display.changed(window, await display.pixels(window));
     await display.click(window, 600, 20);
     await display.focus(window);
     await display.key("Escape");
-    await assertCleanEnd(host);
   },
 );
 
-testOnDisplay(
+testProgramOnDisplay(
   "The demo of SDL 2, SDL as the host, ends when Escape is pressed",
-  missing,
-  async (display) => {
-    await using guest = demo("guest", display);
-    const window = await display.window("Bouncing ball");
-    await display.drawn(window);
-    await changed(display, window, await display.pixels(window));
+  demo("guest"),
+  async (_, display) => {
+    const window = await display.drawnWindow("Bouncing ball");
+    await display.changed(window, await display.pixels(window));
     await display.focus(window);
     await display.key("Escape");
-    await assertCleanEnd(guest);
   },
 );
 
@@ -317,12 +263,12 @@ testOnDisplay(
   missing,
   async (display) => {
     for (const form of ["host", "guest"] as const) {
-      await using closed = demo(form, display);
+      await using closed = new ToolkitProgram({ ...demo(form), display });
       await display.askToClose(await display.window("Bouncing ball"));
       await assertCleanEnd(closed);
 
-      await using interrupted = demo(form, display);
-      await display.drawn(await display.window("Bouncing ball"));
+      await using interrupted = new ToolkitProgram({ ...demo(form), display });
+      await display.drawnWindow("Bouncing ball");
       interrupted.interrupt();
       await assertCleanEnd(interrupted);
     }

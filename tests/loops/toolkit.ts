@@ -9,6 +9,8 @@
  * @module
  */
 
+import { childrenOf } from "../leftovers.ts";
+import { assertCleanEnd } from "./assertions.ts";
 import { Display } from "./display.ts";
 
 /** Long enough for any program here; no test waits for it to pass. */
@@ -114,6 +116,45 @@ export function testOnDisplay(
   });
 }
 
+/** A program that is the whole of a test. */
+export interface ProgramTest extends Start {
+  /** The packages that are missing for it. */
+  readonly missing: readonly string[];
+  /** What it may complain of once. */
+  readonly warnings?: RegExp;
+}
+
+/** Declares a test of one program, which has to end by itself and in peace. */
+export function testProgram(
+  name: string,
+  test: ProgramTest,
+  fn: (program: ToolkitProgram) => Promise<void>,
+): void {
+  testToolkit(name, test.missing, () => runToEnd(test, fn));
+}
+
+/** Declares a test of one program that has a display. */
+export function testProgramOnDisplay(
+  name: string,
+  test: Omit<ProgramTest, "display">,
+  fn: (program: ToolkitProgram, display: Display) => Promise<void>,
+): void {
+  testOnDisplay(
+    name,
+    test.missing,
+    (display) => runToEnd({ ...test, display }, (p) => fn(p, display)),
+  );
+}
+
+async function runToEnd(
+  { missing: _, warnings, ...start }: ProgramTest,
+  fn: (program: ToolkitProgram) => Promise<void>,
+): Promise<void> {
+  await using program = new ToolkitProgram(start);
+  await fn(program);
+  await assertCleanEnd(program, { warnings });
+}
+
 /** A program with a toolkit in it. */
 export class ToolkitProgram implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
@@ -200,10 +241,8 @@ export class ToolkitProgram implements AsyncDisposable {
   }
 
   /** The processes that it has started and that are still there. */
-  children(): string[] {
-    return Deno.readTextFileSync(
-      `/proc/${this.#child.pid}/task/${this.#child.pid}/children`,
-    ).trim().split(" ").filter((pid) => pid !== "");
+  children(): Promise<number[]> {
+    return childrenOf(this.#child.pid);
   }
 
   /** Ends it, if it has not ended by itself. */

@@ -1,8 +1,9 @@
 /** A page from Deno.serve in a window of WebKit's, in one program. */
 
-import { assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assertEquals, assertGreater } from "@std/assert";
+import { hasProcessEnded } from "../leftovers.ts";
+import { assertBeside, assertCleanEnd, assertIdle } from "./assertions.ts";
 import { type Display, until } from "./display.ts";
-import type { Alive } from "./programs/alive.ts";
 import {
   missingPackages,
   type Start,
@@ -18,7 +19,7 @@ const missing = await missingPackages({
 });
 
 /** The colour behind the pages. */
-const PAPER = [0xfd, 0xf6, 0xe3];
+const PAPER = 0xfdf6e3;
 
 /** A test of a program that has a home of its own. */
 function testPage(
@@ -50,20 +51,7 @@ function testPage(
 
 /** Waits until the upper left corner of the screen is that of a page. */
 async function pageShown(display: Display): Promise<void> {
-  const corner = { x: 4, y: 4, width: 1, height: 1 };
-  await until(async () =>
-    [...await display.pixels(corner)].join() === PAPER.join()
-  );
-}
-
-/** Whether a process is gone, or a name that its parent has not taken away. */
-async function hasEnded(pid: string): Promise<boolean> {
-  try {
-    const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
-    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z");
-  } catch {
-    return true;
-  }
+  await display.shows({ x: 4, y: 4, colour: PAPER });
 }
 
 /**
@@ -74,12 +62,11 @@ async function assertEndsCleanly(
   program: ToolkitProgram,
   quit: () => Promise<void>,
 ): Promise<void> {
-  const helpers = program.children();
+  const helpers = await program.children();
   assertGreater(helpers.length, 0);
   await quit();
-  const { code, stderr } = await program.end();
-  assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  for (const pid of helpers) await until(() => hasEnded(pid));
+  await assertCleanEnd(program);
+  for (const pid of helpers) await until(() => hasProcessEnded(pid));
 }
 
 testPage(
@@ -93,17 +80,9 @@ testPage(
     assertEquals(paths, ["/", "/number"]);
     await pageShown(display);
 
-    const { ticks, fetches, bytes } = await program.json<Alive>("beside");
-    assertGreater(ticks, 50);
-    assertGreater(fetches, 20);
-    assertGreater(bytes, 50);
-
+    assertBeside(await program.json("beside"));
     await assertEndsCleanly(program, async () => {
-      const { cpu, turns } = await program.json<
-        { cpu: number; turns: number }
-      >("idle");
-      assertLess(cpu, 20);
-      assertLess(turns, 100);
+      assertIdle(await program.json("idle"), 99);
     });
   },
 );

@@ -1,24 +1,24 @@
 // Plain Xlib, with Deno as the host.
 
-import {
-  assertEquals,
-  assertGreaterOrEqual,
-  assertLess,
-  assertLessOrEqual,
-  assertNotEquals,
-  assertThrows,
-} from "@std/assert";
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { x11Loop } from "../../src/loops/x11.ts";
+import { assertBeside, assertCleanEnd, assertIdle } from "./assertions.ts";
 import type { Display, Window } from "./display.ts";
-import type { Alive } from "./programs/alive.ts";
-import { missingPackages, testOnDisplay, ToolkitProgram } from "./toolkit.ts";
+import {
+  missingPackages,
+  testOnDisplay,
+  testProgramOnDisplay,
+  ToolkitProgram,
+} from "./toolkit.ts";
 
 const missing = await missingPackages({
   libraries: { "libX11.so.6": "libx11-6" },
 });
 
-function program(display: Display, trial: string): ToolkitProgram {
-  return new ToolkitProgram({
+/** A case of the program. */
+function host(trial: string) {
+  return {
+    missing,
     file: "tests/loops/programs/x11_host.ts",
     args: [trial],
     permissions: [
@@ -26,8 +26,7 @@ function program(display: Display, trial: string): ToolkitProgram {
       "--allow-net=127.0.0.1",
       "--allow-run=xdotool",
     ],
-    display,
-  });
+  };
 }
 
 function demo(display: Display): ToolkitProgram {
@@ -38,40 +37,22 @@ function demo(display: Display): ToolkitProgram {
   });
 }
 
-async function assertCleanEnd(program: ToolkitProgram): Promise<void> {
-  const { code, signal, stderr } = await program.end();
-  assertEquals({ code, signal, stderr }, { code: 0, signal: null, stderr: "" });
-}
-
-/** Waits until the pixel at a place has a colour, as 0xRRGGBB. */
+/** Waits until a pixel of a window has a colour. */
 async function shows(
   display: Display,
   { x, y }: Window,
   at: { x: number; y: number; colour: number },
 ): Promise<void> {
-  const pixel = { x: x + at.x, y: y + at.y, width: 1, height: 1 };
-  for (;;) {
-    const [red, green, blue] = await display.pixels(pixel);
-    if ((red! << 16 | green! << 8 | blue!) === at.colour) return;
-  }
+  await display.shows({ x: x + at.x, y: y + at.y, colour: at.colour });
 }
 
-testOnDisplay(
+testProgramOnDisplay(
   "x11Loop() shows a window while all of Deno goes on",
-  missing,
-  async (display) => {
-    await using host = program(display, "window");
-    const window = await display.window("Host");
-    await display.drawn(window);
-    const { ticks, fetches, bytes } = await host.json<Alive>("beside");
-    assertGreaterOrEqual(ticks, 50);
-    assertGreaterOrEqual(fetches, 20);
-    assertGreaterOrEqual(bytes, 50);
-    const { cpu, turns } = await host.json<{ cpu: number; turns: number }>(
-      "idle",
-    );
-    assertLess(cpu, 20);
-    assertLessOrEqual(turns, 5);
+  host("window"),
+  async (host, display) => {
+    const window = await display.drawnWindow("Host");
+    assertBeside(await host.json("beside"));
+    assertIdle(await host.json("idle"), 5);
     await host.line("painted");
     await shows(display, window, { x: 100, y: 50, colour: 0x33cc66 });
 
@@ -83,28 +64,23 @@ testOnDisplay(
     await display.askToClose(window);
     assertEquals(await host.json("errors"), Array(2).fill("Error: on purpose"));
     await host.line("quit");
-    await assertCleanEnd(host);
   },
 );
 
-testOnDisplay(
+testProgramOnDisplay(
   "x11Loop() sees what Xlib has read before the reactor waits",
-  missing,
-  async (display) => {
-    await using host = program(display, "readAhead");
+  host("readAhead"),
+  async (host) => {
     assertEquals(await host.json("clicked"), true);
     await host.line("quit");
-    await assertCleanEnd(host);
   },
 );
 
-testOnDisplay(
+testProgramOnDisplay(
   "x11Loop() leaves a connection alone that its callback has closed",
-  missing,
-  async (display) => {
-    await using host = program(display, "closedInside");
+  host("closedInside"),
+  async (host) => {
     assertEquals(await host.json("seen"), 1);
-    await assertCleanEnd(host);
   },
 );
 
@@ -131,8 +107,7 @@ testOnDisplay(
   async (display) => {
     for (const key of ["Escape", "q"]) {
       await using host = demo(display);
-      const window = await display.window("Where did you click?");
-      await display.drawn(window);
+      const window = await display.drawnWindow("Where did you click?");
       const before = await display.pixels(window);
       await display.click(window, 220, 130);
       assertEquals(await host.line("You clicked at"), "220, 130");
@@ -154,7 +129,7 @@ testOnDisplay(
     await assertCleanEnd(closed);
 
     await using interrupted = demo(display);
-    await display.drawn(await display.window("Where did you click?"));
+    await display.drawnWindow("Where did you click?");
     interrupted.interrupt();
     await assertCleanEnd(interrupted);
   },

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { cString } from "../../../ffi/mod.ts";
 import {
   openToolkit,
   type ToolkitLibrary,
 } from "../../../ffi/toolkits/library.ts";
+import { functionFor, guarded, text } from "./c.ts";
 
 const GTK3: ToolkitLibrary = {
   name: "GTK 3",
@@ -101,9 +101,6 @@ type Gtk = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 let opened: Gtk | undefined;
 
-/** The callbacks that GTK may call: for as long as the process lives. */
-const held: unknown[] = [];
-
 /** A widget, or whatever else of GTK's. */
 export type Widget = Deno.PointerObject;
 
@@ -127,7 +124,7 @@ export function onSignal(object: Widget, signal: string, f: () => void): void {
   connect(
     object,
     signal,
-    new Deno.UnsafeCallback(
+    functionFor(
       { parameters: ["pointer", "pointer"], result: "void" },
       () => guarded(f),
     ),
@@ -143,7 +140,7 @@ export function onChange(
   connect(
     object,
     `notify::${property}`,
-    new Deno.UnsafeCallback(
+    functionFor(
       { parameters: ["pointer", "pointer", "pointer"], result: "void" },
       () => guarded(f),
     ),
@@ -155,7 +152,7 @@ export function onClose(window: Widget, f: () => void): void {
   connect(
     window,
     "delete-event",
-    new Deno.UnsafeCallback(
+    functionFor(
       { parameters: ["pointer", "pointer", "pointer"], result: "i32" },
       () => {
         guarded(f);
@@ -241,31 +238,11 @@ export function runDialog(dialog: Widget): number {
   return gtk.gtk_dialog_run(dialog);
 }
 
-function connect<T extends Deno.UnsafeCallbackDefinition>(
+function connect(
   object: Widget,
   signal: string,
-  callback: Deno.UnsafeCallback<T>,
+  handler: Deno.PointerObject,
 ): void {
-  held.push(callback);
-  gtk3().g_signal_connect_data(
-    object,
-    text(signal),
-    callback.pointer,
-    null,
-    null,
-    0,
-  );
-}
-
-/** Deno would keep an exception until the blocking call returns. */
-function guarded(f: () => void): void {
-  try {
-    f();
-  } catch (error) {
-    console.error(error);
-  }
-}
-
-function text(words: string): Uint8Array<ArrayBuffer> {
-  return cString(words, "call GTK", "text");
+  const gtk = gtk3();
+  gtk.g_signal_connect_data(object, text(signal), handler, null, null, 0);
 }

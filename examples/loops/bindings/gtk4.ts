@@ -5,11 +5,11 @@
  * @module
  */
 
-import { cString } from "../../../ffi/mod.ts";
 import {
   openToolkit,
   type ToolkitLibrary,
 } from "../../../ffi/toolkits/library.ts";
+import { functionFor, guarded, text, textAt } from "./c.ts";
 
 const GTK4: ToolkitLibrary = {
   name: "GTK 4",
@@ -189,9 +189,6 @@ type Gtk = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 let opened: Gtk | undefined;
 
-/** The callbacks that GTK may call: for as long as the process lives. */
-const held: unknown[] = [];
-
 const encoder = new TextEncoder();
 
 /** A widget, or whatever else of GTK's. */
@@ -237,7 +234,7 @@ export function onSignal(object: Widget, signal: string, f: () => void): void {
   connect(
     object,
     signal,
-    new Deno.UnsafeCallback(
+    functionFor(
       { parameters: ["pointer", "pointer"], result: "void" },
       () => guarded(f),
     ),
@@ -249,7 +246,7 @@ export function onClose(window: Widget, f: () => void): void {
   connect(
     window,
     "close-request",
-    new Deno.UnsafeCallback(
+    functionFor(
       { parameters: ["pointer", "pointer"], result: "i32" },
       () => {
         guarded(f);
@@ -359,8 +356,7 @@ export function newEntry(words: string, entered: () => void): Widget {
 
 /** What stands in a field. */
 export function entryText(entry: Widget): string {
-  const pointer = gtk4().gtk_editable_get_text(entry)!;
-  return new Deno.UnsafePointerView(pointer).getCString();
+  return textAt(gtk4().gtk_editable_get_text(entry));
 }
 
 /** Makes something that turns while one waits. */
@@ -427,33 +423,13 @@ function box(orientation: number, children: Widget[]): Widget {
   return widget;
 }
 
-function connect<T extends Deno.UnsafeCallbackDefinition>(
+function connect(
   object: Widget,
   signal: string,
-  callback: Deno.UnsafeCallback<T>,
+  handler: Deno.PointerObject,
 ): void {
-  held.push(callback);
-  gtk4().g_signal_connect_data(
-    object,
-    text(signal),
-    callback.pointer,
-    null,
-    null,
-    0,
-  );
-}
-
-/** Deno would keep an exception until the blocking call returns. */
-function guarded(f: () => void): void {
-  try {
-    f();
-  } catch (error) {
-    console.error(error);
-  }
-}
-
-function text(words: string): Uint8Array<ArrayBuffer> {
-  return cString(words, "call GTK", "text");
+  const gtk = gtk4();
+  gtk.g_signal_connect_data(object, text(signal), handler, null, null, 0);
 }
 
 /** For functions that take a length, and no text with a NUL in it all the same. */

@@ -8,6 +8,7 @@
 import { cString } from "../../../ffi/mod.ts";
 import { openToolkit } from "../../../ffi/toolkits/library.ts";
 import { LIBUV } from "../../../ffi/toolkits/libuv.ts";
+import { functionFor, guarded, keep, textAt } from "./c.ts";
 
 const SYMBOLS = {
   /** `uv_loop_t *uv_default_loop(void)` */
@@ -71,9 +72,6 @@ type Libuv = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 let opened: Libuv | undefined;
 
-/** What libuv may look at or call: for as long as the process lives. */
-const held: unknown[] = [];
-
 /** A handle of libuv's that is in use. */
 export interface Handle {
   /** Takes it out of use. */
@@ -94,12 +92,11 @@ export function stop(): void {
 export function startTimer(ms: number, f: () => void): Handle {
   const uv = libuv();
   const timer = newHandle(UV_TIMER, uv.uv_timer_init);
-  const callback = new Deno.UnsafeCallback(TIMER, () => guarded(f));
-  held.push(callback);
+  const callback = functionFor(TIMER, () => guarded(f));
   // A timer counts from the time that its loop knows, that of its last step.
   uv.uv_update_time(loop());
   const interval = BigInt(ms);
-  check(uv.uv_timer_start(timer, callback.pointer, interval, interval));
+  check(uv.uv_timer_start(timer, callback, interval, interval));
   return { close: () => uv.uv_close(timer, null) };
 }
 
@@ -107,9 +104,8 @@ export function startTimer(ms: number, f: () => void): Handle {
 export function onInterrupt(f: () => void): Handle {
   const uv = libuv();
   const signal = newHandle(UV_SIGNAL, uv.uv_signal_init);
-  const callback = new Deno.UnsafeCallback(SIGNAL, () => guarded(f));
-  held.push(callback);
-  check(uv.uv_signal_start(signal, callback.pointer, SIGINT));
+  const callback = functionFor(SIGNAL, () => guarded(f));
+  check(uv.uv_signal_start(signal, callback, SIGINT));
   return { close: () => uv.uv_close(signal, null) };
 }
 
@@ -117,12 +113,11 @@ export function onInterrupt(f: () => void): Handle {
 export function watchFolder(path: string, f: (name: string) => void): Handle {
   const uv = libuv();
   const watch = newHandle(UV_FS_EVENT, uv.uv_fs_event_init);
-  const callback = new Deno.UnsafeCallback(FS_EVENT, (_watch, name) => {
-    guarded(() => f(Deno.UnsafePointerView.getCString(name!)));
+  const callback = functionFor(FS_EVENT, (_watch, name) => {
+    guarded(() => f(textAt(name)));
   });
-  held.push(callback);
   const folder = cString(path, "watch a folder", "path");
-  check(uv.uv_fs_event_start(watch, callback.pointer, folder, 0));
+  check(uv.uv_fs_event_start(watch, callback, folder, 0));
   return { close: () => uv.uv_close(watch, null) };
 }
 
@@ -139,22 +134,12 @@ function newHandle(
   init: (loop: Deno.PointerValue, handle: BufferSource) => number,
 ): Uint8Array<ArrayBuffer> {
   const handle = new Uint8Array(Number(libuv().uv_handle_size(type)));
-  held.push(handle);
+  keep(handle);
   check(init(loop(), handle));
   return handle;
 }
 
 function check(result: number): void {
   if (result >= 0) return;
-  const reason = libuv().uv_strerror(result)!;
-  throw new Error(Deno.UnsafePointerView.getCString(reason));
-}
-
-/** Deno would keep an exception until the blocking call returns. */
-function guarded(f: () => void): void {
-  try {
-    f();
-  } catch (error) {
-    console.error(error);
-  }
+  throw new Error(textAt(libuv().uv_strerror(result)));
 }

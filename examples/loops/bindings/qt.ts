@@ -20,6 +20,7 @@ import {
   type ToolkitLibrary,
 } from "../../../ffi/toolkits/library.ts";
 import { type QtVersion, slotObject } from "../../../ffi/toolkits/qt.ts";
+import { commandLine, guarded } from "./c.ts";
 
 const WIDGETS: Readonly<Record<QtVersion, ToolkitLibrary>> = {
   5: {
@@ -198,9 +199,6 @@ const AUTO_CONNECTION = 0;
 
 type Pointer = Deno.PointerObject;
 
-/** Memory that Qt goes on using. */
-const kept: unknown[] = [];
-
 /** Qt, with an application object. A process can have one, of one version. */
 export class Qt {
   readonly #cxx: Cxx;
@@ -209,13 +207,7 @@ export class Qt {
   constructor(version: QtVersion) {
     this.#cxx = new Cxx(version);
     const { qt, create } = this.#cxx;
-    const name = new TextEncoder().encode("qt\0");
-    const argv = new BigUint64Array([
-      Deno.UnsafePointer.value(Deno.UnsafePointer.of(name)),
-      0n,
-    ]);
-    const argc = new Int32Array([1]); // A reference: Qt reads it later, too.
-    kept.push(name, argv, argc);
+    const { argc, argv } = commandLine("qt");
     create((app) => qt.newApplication(app, argc, argv, BUILT_WITH[version]));
     // Whoever hears of the last window's end decides what to do.
     qt.setQuitOnLastWindowClosed(false);
@@ -335,13 +327,7 @@ class Cxx {
   ): void => {
     // A pointer to a member: the function, and what to add to the object's.
     const member = new BigUint64Array([Deno.UnsafePointer.value(signal), 0n]);
-    const slot = slotObject((args) => {
-      try {
-        f(args);
-      } catch (error) {
-        console.error(error); // Qt has no use for it.
-      }
-    });
+    const slot = slotObject((args) => guarded(() => f(args)));
     this.qt.connect(
       sender,
       member,

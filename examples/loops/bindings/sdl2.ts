@@ -5,9 +5,9 @@
  * @module
  */
 
-import { cString } from "../../../ffi/mod.ts";
 import { openToolkit } from "../../../ffi/toolkits/library.ts";
 import { SDL2 } from "../../../ffi/toolkits/sdl2.ts";
+import { text, textAt } from "./c.ts";
 
 const SYMBOLS = {
   /** `int SDL_Init(Uint32 flags)` */
@@ -224,14 +224,5 @@ export function readEvent(event: Uint8Array<ArrayBuffer>): SdlEvent {
 }
 
 function failure(action: string, sdl: Sdl = sdl2()): Error {
-  const reason = sdl.SDL_GetError();
-  return new Error(
-    `Cannot ${action}: ${
-      reason === null ? "" : Deno.UnsafePointerView.getCString(reason)
-    }`,
-  );
-}
-
-function text(value: string): Uint8Array<ArrayBuffer> {
-  return cString(value, "give SDL a text", "value");
+  return new Error(`Cannot ${action}: ${textAt(sdl.SDL_GetError())}`);
 }

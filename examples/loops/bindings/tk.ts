@@ -5,12 +5,12 @@
  * @module
  */
 
-import { cString } from "../../../ffi/mod.ts";
 import {
   openToolkit,
   type ToolkitLibrary,
 } from "../../../ffi/toolkits/library.ts";
 import { TCL } from "../../../ffi/toolkits/tk.ts";
+import { functionFor, text, textAt } from "./c.ts";
 
 const TK: ToolkitLibrary = {
   name: "Tk 8.6",
@@ -74,9 +74,6 @@ const TCL_OK = 0;
 const TCL_ERROR = 1;
 const TCL_GLOBAL_ONLY = 1;
 
-/** The callbacks that Tcl may call: for as long as the process lives. */
-const held: unknown[] = [];
-
 /** An interpreter with a main window, whose name is ".". */
 export class Tk {
   readonly #tcl = openToolkit(TCL, TCL_SYMBOLS);
@@ -115,7 +112,7 @@ export class Tk {
       text(name),
       TCL_GLOBAL_ONLY,
     );
-    return value === null ? "" : Deno.UnsafePointerView.getCString(value);
+    return textAt(value);
   }
 
   /** Sets a global variable. A widget that has it as its text shows it. */
@@ -131,7 +128,7 @@ export class Tk {
   /** Makes a command of Tcl's from a function. */
   command(name: string, f: () => void): void {
     // What is thrown becomes an error of Tcl's: nothing may escape from here.
-    const callback = new Deno.UnsafeCallback(COMMAND, (_data, interp) => {
+    const procedure = functionFor(COMMAND, (_data, interp) => {
       try {
         f();
         return TCL_OK;
@@ -144,11 +141,10 @@ export class Tk {
         return TCL_ERROR;
       }
     });
-    held.push(callback);
     this.#tcl.Tcl_CreateCommand(
       this.#interp,
       text(name),
-      callback.pointer,
+      procedure,
       null,
       null,
     );
@@ -169,12 +165,6 @@ export class Tk {
   }
 
   #result(): string {
-    return Deno.UnsafePointerView.getCString(
-      this.#tcl.Tcl_GetStringResult(this.#interp)!,
-    );
+    return textAt(this.#tcl.Tcl_GetStringResult(this.#interp));
   }
-}
-
-function text(words: string): Uint8Array<ArrayBuffer> {
-  return cString(words, "call Tcl", "text");
 }

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { cString } from "../../../ffi/mod.ts";
 import {
   openToolkit,
   type ToolkitLibrary,
 } from "../../../ffi/toolkits/library.ts";
+import { text, textAt } from "./c.ts";
 import { gtk3, type Widget } from "./gtk3.ts";
 
 const WEBKIT: ToolkitLibrary = {
@@ -55,14 +55,10 @@ export function newWebView(): Widget {
 
 /** Begins to load a page. */
 export function load(view: Widget, address: string): void {
-  webkit().webkit_web_view_load_uri(
-    view,
-    cString(address, "load a page", "address"),
-  );
+  webkit().webkit_web_view_load_uri(view, text(address));
 }
 
 /** The title that the page has at present. */
 export function pageTitle(view: Widget): string {
-  const title = webkit().webkit_web_view_get_title(view);
-  return title === null ? "" : Deno.UnsafePointerView.getCString(title);
+  return textAt(webkit().webkit_web_view_get_title(view));
 }

@@ -20,6 +20,7 @@ import {
   openToolkit,
   type ToolkitLibrary,
 } from "../../../ffi/toolkits/library.ts";
+import { commandLine, functionFor, guarded, keep } from "./c.ts";
 
 const WX: ToolkitLibrary = {
   name: "wxWidgets 3.2",
@@ -127,9 +128,6 @@ const FRAME_STYLE = 0x20401e40n;
 /** More than the few hundred bytes of a wxApp: only its header knows how many. */
 const APP_ROOM = 8192n;
 
-/** What wxWidgets has pointers to. */
-const kept: unknown[] = [];
-
 /** wxWidgets, with an application object. A process can have one. */
 export class Wx {
   readonly #wx = openToolkit(WX, SYMBOLS);
@@ -139,10 +137,7 @@ export class Wx {
   constructor() {
     this.#app = this.#wx.operatorNew(APP_ROOM)!;
     this.#wx.newApp(this.#app); // Makes itself wxTheApp.
-    const name = new TextEncoder().encode("wx\0");
-    const argv = new BigUint64Array([addressOf(name), 0n]);
-    const argc = new Int32Array([1]);
-    kept.push(name, argv, argc);
+    const { argc, argv } = commandLine("wx");
     if (!this.#wx.start(argc, argv)) throw new Error("Cannot start wxWidgets");
   }
 
@@ -235,56 +230,32 @@ function at(x: number, y: number) {
  * function destroys the object, the other frees its memory as well.
  */
 function eventFunctor(f: () => void): BigUint64Array<ArrayBuffer> {
-  const destructor = functionOf(
-    new Deno.UnsafeCallback(
-      { parameters: ["pointer"], result: "void" },
-      () => {},
-    ),
+  const destructor = functionFor(
+    { parameters: ["pointer"], result: "void" },
+    () => {},
   );
   // void operator()(wxEvtHandler *handler, wxEvent &event)
-  const call = functionOf(
-    new Deno.UnsafeCallback(
-      { parameters: ["pointer", "pointer", "pointer"], result: "void" },
-      () => {
-        try {
-          f();
-        } catch (error) {
-          console.error(error); // wxWidgets has no use for it.
-        }
-      },
-    ),
+  const call = functionFor(
+    { parameters: ["pointer", "pointer", "pointer"], result: "void" },
+    () => guarded(f),
   );
   // bool IsMatching(const wxEventFunctor &functor) const
-  const isMatching = functionOf(
-    new Deno.UnsafeCallback(
-      { parameters: ["pointer", "pointer"], result: "bool" },
-      () => false,
-    ),
+  const isMatching = functionFor(
+    { parameters: ["pointer", "pointer"], result: "bool" },
+    () => false,
   );
   // wxEvtHandler *GetEvtHandler() const, wxEventFunction GetEvtMethod() const
-  const getNothing = functionOf(
-    new Deno.UnsafeCallback(
-      { parameters: ["pointer"], result: "pointer" },
-      () => null,
-    ),
+  const getNothing = functionFor(
+    { parameters: ["pointer"], result: "pointer" },
+    () => null,
   );
-  const table = new BigUint64Array([
-    destructor,
-    destructor,
-    call,
-    isMatching,
-    getNothing,
-    getNothing,
-  ]);
+  const table = BigUint64Array.from(
+    [destructor, destructor, call, isMatching, getNothing, getNothing],
+    Deno.UnsafePointer.value,
+  );
   const functor = new BigUint64Array([addressOf(table)]);
-  kept.push(table, functor);
+  keep(table, functor);
   return functor;
-}
-
-/** A C function, for ever. */
-function functionOf(callback: { readonly pointer: Pointer }): bigint {
-  kept.push(callback);
-  return Deno.UnsafePointer.value(callback.pointer);
 }
 
 function addressOf(memory: BufferSource): bigint {

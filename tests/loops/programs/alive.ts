@@ -54,16 +54,23 @@ export async function aliveBeside(reactor: Reactor): Promise<Alive> {
   return alive;
 }
 
+/** What it costs when nothing happens. */
+export interface Idle {
+  /** The processor time of the whole process, in milliseconds a second. */
+  cpu: number;
+  /** How many turns the reactor made, in two seconds. */
+  turns: number;
+}
+
 /**
- * How much processor time the whole process uses while nothing happens, in
- * milliseconds a second; and how many turns the reactor makes meanwhile.
+ * Lets nothing happen for two seconds.
  *
  * @param wait Lets so many milliseconds pass, doing nothing.
  */
 export async function idle(
   reactor: Reactor,
   wait: (ms: number) => Promise<void> = sleep,
-): Promise<{ cpu: number; turns: number }> {
+): Promise<Idle> {
   await wait(500); // Whatever the window still has to draw.
   const { turns } = reactor.inspect().counters;
   const before = process.cpuUsage();

@@ -4,37 +4,14 @@
  * @module
  */
 
-import { deferLater, type NativeWaker, Reactor } from "../../../mod.ts";
+import { deferLater, Reactor } from "../../../mod.ts";
 import { glibWaker } from "../../../src/loops/glib.ts";
 import { aliveInside, guestErrors, idle } from "./alive.ts";
 import { glib, mainLoop, sourceFunction } from "./glib_functions.ts";
+import { repeatable } from "./repeatable.ts";
+import { say } from "./say.ts";
 
 const reactor = new Reactor({ onError: (error) => guestErrors.push(error) });
-
-/** What GLib is given to call. */
-let work: Deno.PointerObject;
-
-/** GLib's waker, which tells what it passes. */
-function listeningWaker(): NativeWaker {
-  const waker = glibWaker();
-  return {
-    ...waker,
-    arguments(pointer) {
-      work = pointer;
-      return waker.arguments(pointer);
-    },
-  };
-}
-
-/** As GLib would call it, though nothing was posted. */
-function callWork(): number {
-  return new Deno.UnsafeFnPointer(
-    work as Deno.PointerObject<
-      { parameters: ["pointer"]; result: "i32" }
-    >,
-    { parameters: ["pointer"], result: "i32" },
-  ).call(null);
-}
 
 function quit(): void {
   glib.g_main_loop_quit(mainLoop);
@@ -45,12 +22,12 @@ function stopped(): void {
   reactor.interleave(glibWaker());
   reactor.addSystemEventTrigger("after", "shutdown", quit);
   aliveInside(reactor, (guest) => {
-    console.log("alive", JSON.stringify(guest));
+    say("alive", guest);
     reactor.stop();
   });
   setTimeout(() => {
     glib.g_main_loop_run(mainLoop);
-    console.log("returned");
+    say("returned");
   }, 0);
 }
 
@@ -61,33 +38,39 @@ function busy(): void {
   reactor.addSystemEventTrigger(
     "during",
     "shutdown",
-    () => console.log("rounds", rounds),
+    () => say("rounds", rounds),
   );
   stopped();
 }
 
 /** Somebody calls the work item too often, and when all is over. */
 function called(): void {
-  reactor.interleave(listeningWaker());
+  const waker = repeatable(glibWaker());
+  reactor.interleave(waker);
   reactor.addSystemEventTrigger("after", "shutdown", quit);
-  const answers: number[] = [];
-  reactor.callLater(1, () => answers.push(callWork(), callWork()));
+  const answers: unknown[] = [];
+  const call = () => answers.push(waker.callWork());
+  const callTwice = () => {
+    call();
+    call();
+  };
+  reactor.callLater(1, callTwice);
   reactor.callLater(20, () => reactor.stop());
   glib.g_timeout_add(
     10,
     sourceFunction(() => {
-      answers.push(callWork(), callWork());
+      callTwice();
       return false;
     }),
     null,
   );
   setTimeout(async () => {
     glib.g_main_loop_run(mainLoop);
-    answers.push(callWork());
+    call();
     await reactor.finished;
-    answers.push(callWork());
-    console.log("answers", JSON.stringify(answers));
-    console.log("errors", JSON.stringify(guestErrors));
+    call();
+    say("answers", answers);
+    say("errors", guestErrors);
   }, 0);
 }
 
@@ -107,12 +90,9 @@ function quitFirst(): void {
   glib.g_timeout_add(100, quitting, null);
   setTimeout(async () => {
     glib.g_main_loop_run(mainLoop);
-    console.log(
-      "returned",
-      JSON.stringify({ ticks, running: reactor.running }),
-    );
+    say("returned", { ticks, running: reactor.running });
     await reactor.close();
-    console.log("closed", JSON.stringify({ running: reactor.running }));
+    say("closed", { running: reactor.running });
   }, 0);
 }
 
@@ -122,7 +102,7 @@ function quiet(): void {
   reactor.addSystemEventTrigger("after", "shutdown", quit);
   reactor.callLater(0, async () => {
     const wait = (ms: number) => deferLater(ms, () => {}, { clock: reactor });
-    console.log("idle", JSON.stringify(await idle(reactor, wait)));
+    say("idle", await idle(reactor, wait));
     reactor.stop();
   });
   setTimeout(() => glib.g_main_loop_run(mainLoop), 0);

@@ -11,6 +11,7 @@ import { glibLoop } from "../../../src/loops/glib.ts";
 import { startThread, withWorkers } from "../../workers.ts";
 import { aliveBeside, idle } from "./alive.ts";
 import { descriptorFunction, glib, sourceFunction } from "./glib_functions.ts";
+import { say } from "./say.ts";
 
 /** Long enough for anything that comes at all. */
 const PATIENCE = 5000;
@@ -234,4 +235,4 @@ const trials: Record<string, () => Promise<unknown>> = {
   quiet,
   owned,
 };
-console.log("result", JSON.stringify(await trials[Deno.args[0]!]!()));
+say("result", await trials[Deno.args[0]!]!());

@@ -18,6 +18,7 @@ import {
 import { FileDescriptor, Reactor } from "../../../mod.ts";
 import { glibLoop, glibWaker } from "../../../src/loops/glib.ts";
 import { aliveBeside, aliveInside, guestErrors } from "./alive.ts";
+import { say } from "./say.ts";
 
 /** What a click on a dialog's button answers. */
 const CLICKED = 7;
@@ -35,11 +36,6 @@ const reactor = new Reactor({
 
 /** How many dialogs are open. */
 let depth = 0;
-
-/** Tells the test something. */
-function say(word: string, value: unknown = null): void {
-  console.log(word, JSON.stringify(value));
-}
 
 /** Deno is the host from here on. */
 function host(): void {

@@ -17,6 +17,7 @@ import {
 } from "../../../examples/loops/bindings/gtk4.ts";
 import { glibWaker } from "../../../src/loops/glib.ts";
 import { aliveInside, guestErrors } from "./alive.ts";
+import { say } from "./say.ts";
 
 const reactor = new Reactor({ onError: (error) => guestErrors.push(error) });
 const loop = newMainLoop();
@@ -24,8 +25,8 @@ const loop = newMainLoop();
 const label = newLabel("Nobody has clicked");
 const button = newButton("Click", () => {
   setLabel(label, "Somebody has clicked");
-  console.log("clicked");
-  aliveInside(reactor, (guest) => console.log("alive", JSON.stringify(guest)));
+  say("clicked");
+  aliveInside(reactor, (guest) => say("alive", guest));
 });
 const window = showWindow("GTK 4 around Deno", {
   width: 300,
@@ -41,5 +42,5 @@ reactor.addSystemEventTrigger("after", "shutdown", () => {
 });
 setTimeout(() => {
   loop.run();
-  console.log("returned");
+  say("returned");
 }, 0);

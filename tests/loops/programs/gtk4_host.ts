@@ -16,6 +16,7 @@ import {
 } from "../../../examples/loops/bindings/gtk4.ts";
 import { glibLoop } from "../../../src/loops/glib.ts";
 import { aliveBeside, idle } from "./alive.ts";
+import { say } from "./say.ts";
 
 const reactor = new Reactor();
 const attachment = reactor.attach(glibLoop());
@@ -35,10 +36,10 @@ const window = showWindow("GTK 4 beside Deno", {
 onClose(window, closed.resolve);
 
 await clicked.promise;
-console.log("clicked");
-console.log("alive", JSON.stringify(await aliveBeside(reactor)));
-console.log("idle", JSON.stringify(await idle(reactor)));
+say("clicked");
+say("alive", await aliveBeside(reactor));
+say("idle", await idle(reactor));
 await closed.promise;
 destroyWindow(window);
 attachment.detach();
-console.log("detached");
+say("detached");

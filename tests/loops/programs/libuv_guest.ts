@@ -14,15 +14,12 @@ import {
 import { type NativeWaker, Reactor } from "../../../mod.ts";
 import { libuvWaker } from "../../../src/loops/libuv.ts";
 import { aliveInside, guestErrors } from "./alive.ts";
+import { repeatable } from "./repeatable.ts";
+import { say } from "./say.ts";
 
 const CASES = { stops, endsFirst, calledTwice, again };
 
 const reactor = new Reactor({ onError: (error) => guestErrors.push(error) });
-
-/** Says something to the test. */
-function say(word: string, value: unknown = null): void {
-  console.log(word, JSON.stringify(value));
-}
 
 function interleave(waker: NativeWaker): void {
   reactor.interleave(waker);
@@ -61,38 +58,24 @@ async function endsFirst(): Promise<void> {
 
 /** libuv calls the work item as often as it likes. */
 async function calledTwice(): Promise<void> {
-  const inner = libuvWaker();
-  let work: (() => void) | undefined;
-  interleave({
-    post: inner.post,
-    parameters: inner.parameters,
-    result: inner.result,
-    release: () => inner.release!(),
-    arguments(pointer) {
-      const f = new Deno.UnsafeFnPointer(
-        pointer as Deno.PointerObject<typeof WORK>,
-        WORK,
-      );
-      work = () => f.call(null);
-      return inner.arguments(pointer);
-    },
-  });
+  const waker = repeatable(libuvWaker());
+  interleave(waker);
   let calls = 0;
   function tick(): void {
-    work!(); // Inside of itself.
+    waker.callWork(); // Inside of itself.
     if (++calls === 3) reactor.stop();
     else reactor.callLater(10, tick);
   }
   reactor.callLater(10, tick);
   const timer = startTimer(1, () => {
-    work!();
-    work!();
+    waker.callWork();
+    waker.callWork();
   });
   run();
   say("calls", calls);
   timer.close();
   await reactor.finished;
-  work!();
+  waker.callWork();
   say("late", calls);
 }
 
@@ -116,7 +99,5 @@ async function again(): Promise<void> {
   run();
   say("runs", runs);
 }
-
-const WORK = { parameters: ["pointer"], result: "void" } as const;
 
 setTimeout(CASES[Deno.args[0] as keyof typeof CASES], 0);

@@ -15,16 +15,12 @@ import {
 import { Reactor } from "../../../mod.ts";
 import { libuvLoop } from "../../../src/loops/libuv.ts";
 import { aliveBeside, guestErrors, idle } from "./alive.ts";
+import { say } from "./say.ts";
 
 const CASES = { beside, kicked, empty, stopped };
 
 const reactor = new Reactor({ onError: (error) => guestErrors.push(error) });
 const attachment = reactor.attach(libuvLoop());
-
-/** Says something to the test. */
-function say(word: string, value: unknown = null): void {
-  console.log(word, JSON.stringify(value));
-}
 
 async function end(): Promise<void> {
   say("errors", guestErrors.map(String));

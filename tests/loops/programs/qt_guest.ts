@@ -7,61 +7,49 @@
  * @module
  */
 
-import { type NativeWaker, Reactor } from "../../../mod.ts";
+import { Reactor } from "../../../mod.ts";
 import { qtWaker } from "../../../src/loops/qt.ts";
 import { slotObject } from "../../../ffi/toolkits/qt.ts";
 import { Qt } from "../../../examples/loops/bindings/qt.ts";
 import { aliveInside, guestErrors } from "./alive.ts";
+import { repeatable } from "./repeatable.ts";
+import { say } from "./say.ts";
 
 const version = Deno.args[0] === "5" ? 5 : 6;
 const qt = new Qt(version);
 
-const waker = qtWaker({ version });
-const { parameters, result = "void" } = waker;
-const invokeMethod = new Deno.UnsafeFnPointer(
-  waker.post as Deno.PointerObject<Deno.ForeignFunction>,
-  { parameters, result } as Deno.ForeignFunction,
-);
-/** What the worker passes. */
-let args: ReturnType<NativeWaker["arguments"]> = [];
-
-/** Posts a work item that nobody asked for. */
-function post(): void {
-  invokeMethod.call(...args as never[]);
-}
+const waker = repeatable(qtWaker({ version }));
 
 /** Lets Qt handle all that was posted before. */
 function drain(): void {
-  const [application, , queued] = args;
+  const [application, , queued] = waker.passed;
   const exit = slotObject(() => qt.exit());
-  invokeMethod.call(...[application, exit, queued, null] as never[]);
+  waker.callPost([application!, exit, queued!, null]);
   qt.exec();
 }
 
 /** How many references the slot object of the work items has left. */
 function references(): number {
-  return new Deno.UnsafePointerView(args[1] as Deno.PointerObject).getInt32();
+  const [, slot] = waker.passed;
+  return new Deno.UnsafePointerView(slot as Deno.PointerObject).getInt32();
 }
 
 function endedByReactor(): void {
   const reactor = new Reactor({ onError: (error) => guestErrors.push(error) });
-  reactor.interleave({
-    ...waker,
-    arguments: (work) => args = waker.arguments(work),
-  });
+  reactor.interleave(waker);
   const before = references();
   reactor.addSystemEventTrigger("after", "shutdown", () => qt.exit());
   aliveInside(reactor, (guest) => {
-    console.log("guest", JSON.stringify(guest));
-    post();
-    post();
+    say("guest", guest);
+    waker.callPost();
+    waker.callPost();
     reactor.callLater(20, () => reactor.stop());
   });
   qt.exec();
-  console.log("host", reactor.inspect().host);
-  post();
+  say("host", reactor.inspect().host);
+  waker.callPost();
   drain();
-  console.log("references", JSON.stringify([before, references()]));
+  say("references", [before, references()]);
 }
 
 async function endedByQt(): Promise<void> {
@@ -72,9 +60,9 @@ async function endedByQt(): Promise<void> {
   let shutdowns = 0;
   reactor.addSystemEventTrigger("after", "shutdown", () => shutdowns++);
   qt.exec();
-  console.log("running", reactor.running);
+  say("running", reactor.running);
   await reactor.close();
-  console.log("shutdowns", shutdowns);
+  say("shutdowns", shutdowns);
   drain();
 }
 

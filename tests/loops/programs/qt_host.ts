@@ -13,6 +13,7 @@ import { QT, slotObject } from "../../../ffi/toolkits/qt.ts";
 import { openToolkit } from "../../../ffi/toolkits/library.ts";
 import { Qt } from "../../../examples/loops/bindings/qt.ts";
 import { aliveBeside, idle } from "./alive.ts";
+import { say } from "./say.ts";
 
 const version = Deno.args[0] === "5" ? 5 : 6;
 const { singleShot } = openToolkit(QT[version], {
@@ -40,15 +41,15 @@ const attachment = reactor.attach(qtLoop());
 window.show(closed.resolve);
 
 await clicked.promise;
-console.log("clicked");
-console.log("alive", JSON.stringify(await aliveBeside(reactor)));
+say("clicked");
+say("alive", await aliveBeside(reactor));
 
-console.log("idle", JSON.stringify(await idle(reactor)));
+say("idle", await idle(reactor));
 
 // Qt is given the thread, and the reactor goes on inside.
 reactor.callLater(20, () => qt.exit());
 reactor.modal(qtWaker(), () => qt.exec());
-console.log("modal");
+say("modal");
 
 // Plain Deno code starts a timer of Qt's.
 await new Promise((resolve) => setTimeout(resolve, 0));
@@ -58,9 +59,9 @@ await new Promise<void>((resolve) => {
   singleShot(30, PRECISE, null, slotObject(() => resolve()));
   attachment.kick();
 });
-console.log("timer", performance.now() - start);
+say("timer", performance.now() - start);
 
 await closed.promise;
-console.log("closed");
+say("closed");
 attachment.detach();
 await reactor.close();

@@ -8,6 +8,7 @@
 
 import { qtLoop, type QtOptions, qtWaker } from "../../../src/loops/qt.ts";
 import { Qt } from "../../../examples/loops/bindings/qt.ts";
+import { say } from "./say.ts";
 
 function refusal(f: () => unknown): string {
   try {
@@ -26,9 +27,9 @@ const early = [qtWaker, qtLoop].flatMap((make) => [
   refusal(() => make(four)),
   refusal(() => make(text)),
 ]);
-console.log("early", JSON.stringify(early));
+say("early", early);
 
 new Qt(5);
-console.log("waker", refusal(() => qtWaker()));
-console.log("other", refusal(() => qtWaker({ version: 6 })));
-console.log("loop", refusal(() => qtLoop()));
+say("waker", refusal(() => qtWaker()));
+say("other", refusal(() => qtWaker({ version: 6 })));
+say("loop", refusal(() => qtLoop()));

@@ -18,16 +18,12 @@ import {
   waitEvent,
 } from "../../../examples/loops/bindings/sdl2.ts";
 import { aliveInside, guestErrors } from "./alive.ts";
+import { say } from "./say.ts";
 
 const sdl = openToolkit(SDL2, {
   /** `void SDL_FlushEvent(Uint32 type)` */
   SDL_FlushEvent: { parameters: ["u32"], result: "void" },
 });
-
-/** Tells the test something. */
-function say(word: string, value: unknown = null): void {
-  console.log(word, JSON.stringify(value));
-}
 
 function newReactor(): Reactor {
   return new Reactor({ onError: (error) => guestErrors.push(error) });

@@ -22,6 +22,7 @@ import {
   sdl2,
 } from "../../../examples/loops/bindings/sdl2.ts";
 import { aliveBeside, idle } from "./alive.ts";
+import { say } from "./say.ts";
 
 const SIZE = { width: 200, height: 100 };
 
@@ -32,11 +33,6 @@ const sdl = openToolkit(SDL2, {
 
 const errors: unknown[] = [];
 const reactor = new Reactor({ onError: (error) => errors.push(error) });
-
-/** Tells the test something. */
-function say(word: string, value: unknown = null): void {
-  console.log(word, JSON.stringify(value));
-}
 
 function typeOf(event: Uint8Array<ArrayBuffer>): number {
   return new DataView(event.buffer).getUint32(0, true);

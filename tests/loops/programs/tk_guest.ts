@@ -10,16 +10,13 @@ import { Tk } from "../../../examples/loops/bindings/tk.ts";
 import { FileDescriptor, type NativeWaker, Reactor } from "../../../mod.ts";
 import { tkWaker } from "../../../src/loops/tk.ts";
 import { aliveInside, guestErrors } from "./alive.ts";
+import { repeatable } from "./repeatable.ts";
+import { say } from "./say.ts";
 
 const CASES = { stops, endsFirst, calledTwice, inScript, again };
 
 const reactor = new Reactor({ onError: (error) => guestErrors.push(error) });
 const tk = new Tk();
-
-/** Says something to the test. */
-function say(word: string, value: unknown = null): void {
-  console.log(word, JSON.stringify(value));
-}
 
 function interleave(waker: NativeWaker): void {
   reactor.interleave(waker);
@@ -51,35 +48,21 @@ async function endsFirst(): Promise<void> {
 
 /** Tk calls the work item as often as it likes. */
 async function calledTwice(): Promise<void> {
-  const inner = tkWaker();
-  let work: (() => void) | undefined;
-  interleave({
-    post: inner.post,
-    parameters: inner.parameters,
-    result: inner.result,
-    release: () => inner.release!(),
-    arguments(pointer) {
-      const f = new Deno.UnsafeFnPointer(
-        pointer as Deno.PointerObject<typeof WORK>,
-        WORK,
-      );
-      work = () => f.call(null);
-      return inner.arguments(pointer);
-    },
-  });
+  const waker = repeatable(tkWaker());
+  interleave(waker);
   let calls = 0;
   function tick(): void {
-    work!(); // Inside of itself.
+    waker.callWork(); // Inside of itself.
     if (++calls === 3) reactor.stop();
     else reactor.callLater(10, tick);
   }
   reactor.callLater(10, tick);
-  tk.command("work", work!);
+  tk.command("work", waker.callWork);
   tk.evaluate("proc again {} {work; work; after 1 again}; again");
   tk.mainLoop();
   say("calls", calls);
   await reactor.finished;
-  work!();
+  waker.callWork();
   say("late", calls);
 }
 
@@ -144,7 +127,5 @@ function lowestFree(): number {
   input.close();
   return number;
 }
-
-const WORK = { parameters: ["pointer"], result: "void" } as const;
 
 setTimeout(CASES[Deno.args[0] as keyof typeof CASES], 0);

@@ -10,15 +10,11 @@ import { Tk } from "../../../examples/loops/bindings/tk.ts";
 import { type Attachment, Reactor } from "../../../mod.ts";
 import { tkLoop, tkWaker } from "../../../src/loops/tk.ts";
 import { aliveBeside, aliveInside, guestErrors, idle } from "./alive.ts";
+import { say } from "./say.ts";
 
 const CASES = { window, changes, channel, nested, modal, quiet, late };
 
 const reactor = new Reactor({ onError: (error) => guestErrors.push(error) });
-
-/** Says something to the test. */
-function say(word: string, value: unknown = null): void {
-  console.log(word, JSON.stringify(value));
-}
 
 function start(): { tk: Tk; attachment: Attachment } {
   const attachment = reactor.attach(tkLoop());

@@ -18,6 +18,7 @@ import {
 import { Reactor } from "../../../mod.ts";
 import { glibLoop } from "../../../src/loops/glib.ts";
 import { aliveBeside, idle } from "./alive.ts";
+import { say } from "./say.ts";
 
 const PAGE = `<body style="background: #fdf6e3"><h1>A page</h1><script>
   fetch("/number").then((response) => response.text()).then((number) => {
@@ -53,10 +54,10 @@ const title = await new Promise<string>((resolve) => {
   load(view, `http://127.0.0.1:${server.addr.port}/`);
 });
 const took = Math.round(performance.now() - begun);
-console.log("loaded", JSON.stringify({ title, paths, took }));
+say("loaded", { title, paths, took });
 
-console.log("beside", JSON.stringify(await aliveBeside(reactor)));
-console.log("idle", JSON.stringify(await idle(reactor)));
+say("beside", await aliveBeside(reactor));
+say("idle", await idle(reactor));
 
 await server.shutdown();
 reactor.stop();

@@ -11,6 +11,7 @@ import { Reactor } from "../../../mod.ts";
 import { glibLoop } from "../../../src/loops/glib.ts";
 import { Wx } from "../../../examples/loops/bindings/wx.ts";
 import { aliveBeside, idle } from "./alive.ts";
+import { say } from "./say.ts";
 
 const clicked = Promise.withResolvers<void>();
 const closed = Promise.withResolvers<void>();
@@ -29,11 +30,11 @@ const window = wx.frame("wxWidgets under test", {
 const attachment = reactor.attach(glibLoop());
 
 await clicked.promise;
-console.log("clicked");
-console.log("alive", JSON.stringify(await aliveBeside(reactor)));
-console.log("idle", JSON.stringify(await idle(reactor)));
+say("clicked");
+say("alive", await aliveBeside(reactor));
+say("idle", await idle(reactor));
 
 await closed.promise;
-console.log("closed");
+say("closed");
 attachment.detach();
 await reactor.close();

@@ -12,6 +12,7 @@ import { X11 } from "../../../ffi/toolkits/x11.ts";
 import { x11Loop } from "../../../src/loops/x11.ts";
 import { XWindow } from "../../../examples/loops/bindings/x11.ts";
 import { aliveBeside, idle } from "./alive.ts";
+import { say } from "./say.ts";
 
 const SIZE = { width: 200, height: 100, background: 0x3366cc };
 
@@ -22,11 +23,6 @@ const xlib = openToolkit(X11, {
 
 const errors: unknown[] = [];
 const reactor = new Reactor({ onError: (error) => errors.push(error) });
-
-/** Tells the test something. */
-function say(word: string, value: unknown = null): void {
-  console.log(word, JSON.stringify(value));
-}
 
 /** Clicks into the window, and returns when the server has the click. */
 function click(): void {
