@@ -14,9 +14,13 @@
  */
 
 import { libcPath } from "../../ffi/libc.ts";
-import { FileDescriptor, type Reactor } from "../../mod.ts";
+import {
+  FileDescriptor,
+  type Reactor,
+  type ReadDescriptor,
+} from "../../mod.ts";
 
-/** What has become of a fetch. */
+/** What has become of a fetch. An answer such as "404 Not Found" is an error. */
 export type FetchResult = { text: string } | { error: string };
 
 /** What the worker is told: to fetch, or, without a URL, to give up. */
@@ -50,7 +54,12 @@ export class FetchWorker implements Disposable {
   readonly #port: import("node:worker_threads").MessagePort;
   readonly #bell: FileDescriptor;
   readonly #callbacks = new Map<number, (result: FetchResult) => void>();
-  readonly #noted = new Uint8Array(64);
+  readonly #rings = new Uint8Array(64);
+  readonly #reader: ReadDescriptor = {
+    fileno: () => this.#bell.fileno(),
+    doRead: () => this.#takeAnswers(),
+    connectionLost: () => this[Symbol.dispose](),
+  };
   #lastId = 0;
   #disposed = false;
 
@@ -92,7 +101,7 @@ export class FetchWorker implements Disposable {
     this.#port = port1;
     this.#bell = bell;
     this.#reactor = reactor;
-    reactor.addReader(this);
+    reactor.addReader(this.#reader);
   }
 
   /**
@@ -101,17 +110,18 @@ export class FetchWorker implements Disposable {
    * @param url Where from.
    * @param callback Is called once, in a work item of the reactor.
    * @returns Gives the fetch up: the callback is not called any more.
+   * @throws {Deno.errors.BadResource} When the worker has ended.
    */
   fetch(url: string, callback: (result: FetchResult) => void): () => void {
+    if (this.#disposed) {
+      throw new Deno.errors.BadResource("Cannot fetch: the worker has ended");
+    }
     const id = ++this.#lastId;
     this.#callbacks.set(id, callback);
-    if (this.#disposed) {
-      this.#answer(id, { error: "The fetch worker has ended" });
-      return () => this.#callbacks.delete(id);
-    }
-    this.#order({ id, url });
+    this.#port.postMessage({ id, url } satisfies Order);
     return () => {
-      if (this.#callbacks.delete(id)) this.#order({ id });
+      if (!this.#callbacks.delete(id)) return;
+      this.#port.postMessage({ id } satisfies Order);
     };
   }
 
@@ -120,21 +130,16 @@ export class FetchWorker implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#callbacks.clear();
-    this.#reactor.removeReader(this);
+    this.#reactor.removeReader(this.#reader);
     this.#bell.close();
     this.#port.close();
     this.#worker.ref();
     void this.#worker.terminate();
   }
 
-  /** For the reactor: the descriptor to read. */
-  fileno(): number {
-    return this.#bell.fileno();
-  }
-
-  /** For the reactor: the worker has rung. */
-  doRead(): void {
-    this.#bell.read(this.#noted);
+  /** The worker has rung. */
+  #takeAnswers(): void {
+    this.#bell.read(this.#rings);
     const { receiveMessageOnPort } = process.getBuiltinModule(
       "node:worker_threads",
     );
@@ -144,15 +149,6 @@ export class FetchWorker implements Disposable {
       const { id, result } = received.message as Answer;
       this.#answer(id, result);
     }
-  }
-
-  /** For the reactor: it has stopped. */
-  connectionLost(): void {
-    this[Symbol.dispose]();
-  }
-
-  #order(order: Order): void {
-    if (!this.#disposed) this.#port.postMessage(order);
   }
 
   /** In a work item of its own: one callback that throws spoils no other. */
@@ -191,7 +187,9 @@ function fetchOnOrder({ port, bell, library }: Outfit): void {
       await response.body?.cancel();
       return { error: `${response.status} ${response.statusText}`.trim() };
     } catch (error) {
-      return { error: (error as Error).message };
+      const { message, cause } = error as Error;
+      // "fetch failed" has its reason there.
+      return { error: cause instanceof Error ? cause.message : message };
     }
   }
 
