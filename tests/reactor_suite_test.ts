@@ -919,7 +919,8 @@ testInHosts(
     });
     reactor.addWriter(writer);
     reactor.addSystemEventTrigger("before", "startup", fail("before"));
-    reactor.callLater(5, () => reactor.stop());
+    // Not before startup is over, which waits for a promise of its own.
+    reactor.callWhenRunning(() => reactor.callLater(5, () => reactor.stop()));
     await run();
     assertEquals(taken(setting).toSorted(), [
       "before",
