@@ -1302,7 +1302,13 @@ export class Reactor implements AsyncDisposable {
     await this.finished.catch(() => {});
     this.#wasStopped = true;
     this.#queue.length = 0;
-    this.#descriptors.removeAll();
+    // Those of a reactor that never ran, or crashed: nobody has told them yet.
+    this.#descriptors.endObservers(() =>
+      new ReactorNotRunning("The reactor was closed")
+    );
+    this.#descriptors.endObjects(() =>
+      new ConnectionLost("The reactor was closed")
+    );
     this.#attachments.clear();
     this.#closeSet();
   }

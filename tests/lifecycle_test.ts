@@ -549,7 +549,9 @@ for (const [state, start] of Object.entries(STARTS)) {
       await reactor.finished;
       assertEquals(
         seen,
-        wasStarted ? ["before", "connectionLost", "during", "after"] : [],
+        wasStarted
+          ? ["before", "connectionLost", "during", "after"]
+          : ["connectionLost"],
       );
       assertFalse(reactor.running);
       assertEquals(reactor.inspect().host, "none");
