@@ -57,6 +57,8 @@ export const POSIX_SYMBOLS = {
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   /** `int getsockname(int fd, struct sockaddr *address, socklen_t *length)` */
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  /** `int getpeername(int fd, struct sockaddr *address, socklen_t *length)` */
+  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   /**
    * `int getsockopt(int fd, int level, int option, void *value, socklen_t
    * *length)`
@@ -77,6 +79,33 @@ export const POSIX_SYMBOLS = {
   recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
   /** `ssize_t send(int fd, const void *buf, size_t length, int flags)` */
   send: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
+  /**
+   * `ssize_t recvfrom(int fd, void *buf, size_t length, int flags, struct
+   * sockaddr *address, socklen_t *addressLength)`
+   */
+  recvfrom: {
+    parameters: ["i32", "buffer", "u32", "i32", "buffer", "buffer"],
+    result: "i32",
+  },
+  /**
+   * `ssize_t sendto(int fd, const void *buf, size_t length, int flags, const
+   * struct sockaddr *address, socklen_t addressLength)`
+   */
+  sendto: {
+    parameters: ["i32", "buffer", "u32", "i32", "buffer", "u32"],
+    result: "i32",
+  },
+  /** `ssize_t recvmsg(int fd, struct msghdr *message, int flags)` */
+  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  /** `ssize_t sendmsg(int fd, const struct msghdr *message, int flags)` */
+  sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  /** `unsigned int if_nametoindex(const char *name)`; 0 if there is none */
+  if_nametoindex: { parameters: ["buffer"], result: "u32" },
+  /**
+   * `char *if_indextoname(unsigned int index, char *name)`; null, here 0, if
+   * there is none
+   */
+  if_indextoname: { parameters: ["u32", "buffer"], result: "u64" },
   /** `int posix_openpt(int flags)` */
   posix_openpt: { parameters: ["i32"], result: "i32" },
   /** `int grantpt(int fd)` */
@@ -97,6 +126,15 @@ export const POSIX_SYMBOLS = {
    * pointer points to without `UnsafePointerView`
    */
   memcpy: { parameters: ["buffer", "pointer", "u32"], result: "void" },
+  /**
+   * `void *memcpy(void *to, const void *from, size_t length)`; returns `to`, so
+   * with a length of 0 it tells where a buffer is, as a number
+   */
+  addressOf: {
+    name: "memcpy",
+    parameters: ["buffer", "buffer", "u32"],
+    result: "u64",
+  },
 } as const;
 
 /** Variadic functions, where variadic arguments travel like the others. */
