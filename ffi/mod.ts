@@ -43,8 +43,15 @@ export { errno, libc, linux } from "./libc.ts";
 export type { Libc, LinuxLibc } from "./libc.ts";
 export { isPtyMaster, openPty, setWindowSize } from "./pty.ts";
 export type { OpenPtyOptions, Pty } from "./pty.ts";
-export { openPidfd, reap, spawnOnTerminal } from "./spawn.ts";
-export type { ExitStatus, SpawnOptions } from "./spawn.ts";
+export { openExit } from "./exit.ts";
+export { openPidfd, reap, spawn, spawnOnTerminal } from "./spawn.ts";
+export type {
+  Child,
+  ChildOptions,
+  ChildPipe,
+  ExitStatus,
+  SpawnOptions,
+} from "./spawn.ts";
 export {
   LINUX_SYMBOLS,
   POSIX_SYMBOLS,

@@ -1,133 +1,34 @@
 /**
- * Child processes, started by `posix_spawn` and collected by their pid.
+ * Child processes, started by `posix_spawn`.
  *
- * The vectors of strings that C wants here are arrays of addresses, and asking
- * for an address (`Deno.UnsafePointer.of`) takes the unscoped `--allow-ffi`. So
- * does everything in this file that starts a process.
+ * A program with threads cannot `fork()` and go on in its own language: the
+ * child has one thread, and every lock that another held stays locked.
+ * `posix_spawn` does what is to be done between the two in C.
  *
  * @module
  */
 
 import { checkInteger, complaint, cString, show } from "./arguments.ts";
+import { planDescriptors } from "./child_descriptors.ts";
 import { POSIX } from "./constants.ts";
-import { check, systemError } from "./errno.ts";
-import { libc, libcPath, linux } from "./libc.ts";
+import {
+  closeDescriptor,
+  isOpen,
+  makePipe,
+  setNonBlocking,
+} from "./descriptor.ts";
+import { ERRNO, systemError } from "./errno.ts";
+import { giveTerminal, runAs } from "./identity.ts";
+import { openPty, type OpenPtyOptions } from "./pty.ts";
+import { Birth } from "./spawn_library.ts";
+import { ownEnvironment, stringAt, stringVector } from "./string_vector.ts";
+
+export { openPidfd, reap } from "./exit.ts";
+export type { ExitStatus } from "./exit.ts";
 
 const ACTION = "start a process";
 
 const darwin = Deno.build.os === "darwin";
-
-/**
- * Functions that only a program that starts processes needs. Types that differ
- * from system to system (`posix_spawnattr_t`, `sigset_t`, ...) are passed as
- * memory of {@linkcode OBJECT_SIZE} bytes, which the C library fills in itself.
- */
-const SPAWN_SYMBOLS = {
-  /**
-   * `int posix_spawnp(pid_t *pid, const char *file, const
-   * posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
-   * char *const argv[], char *const envp[])`; returns an errno, as all of these
-   * do
-   */
-  posix_spawnp: {
-    parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],
-    result: "i32",
-  },
-  /**
-   * `int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions)`
-   */
-  posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
-  /**
-   * `int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *actions)`
-   */
-  posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
-  /**
-   * `int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions,
-   * int fd, const char *path, int flags, mode_t mode)`
-   */
-  posix_spawn_file_actions_addopen: {
-    parameters: ["buffer", "i32", "buffer", "i32", "u32"],
-    result: "i32",
-  },
-  /**
-   * `int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions,
-   * int old, int new)`
-   */
-  posix_spawn_file_actions_adddup2: {
-    parameters: ["buffer", "i32", "i32"],
-    result: "i32",
-  },
-  /**
-   * `int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t
-   * *actions, const char *path)`; glibc 2.29, musl 1.1.24, macOS 10.15
-   */
-  posix_spawn_file_actions_addchdir_np: {
-    parameters: ["buffer", "buffer"],
-    result: "i32",
-    optional: true,
-  },
-  /**
-   * `int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t
-   * *actions, int from)`; glibc 2.34
-   */
-  posix_spawn_file_actions_addclosefrom_np: {
-    parameters: ["buffer", "i32"],
-    result: "i32",
-    optional: true,
-  },
-  /** `int posix_spawnattr_init(posix_spawnattr_t *attributes)` */
-  posix_spawnattr_init: { parameters: ["buffer"], result: "i32" },
-  /** `int posix_spawnattr_destroy(posix_spawnattr_t *attributes)` */
-  posix_spawnattr_destroy: { parameters: ["buffer"], result: "i32" },
-  /**
-   * `int posix_spawnattr_setflags(posix_spawnattr_t *attributes, short flags)`
-   */
-  posix_spawnattr_setflags: { parameters: ["buffer", "i16"], result: "i32" },
-  /**
-   * `int posix_spawnattr_setsigdefault(posix_spawnattr_t *attributes, const
-   * sigset_t *signals)`
-   */
-  posix_spawnattr_setsigdefault: {
-    parameters: ["buffer", "buffer"],
-    result: "i32",
-  },
-  /**
-   * `int posix_spawnattr_setsigmask(posix_spawnattr_t *attributes, const
-   * sigset_t *signals)`
-   */
-  posix_spawnattr_setsigmask: {
-    parameters: ["buffer", "buffer"],
-    result: "i32",
-  },
-  /** `int sigemptyset(sigset_t *signals)` */
-  sigemptyset: { parameters: ["buffer"], result: "i32" },
-  /** `int sigfillset(sigset_t *signals)` */
-  sigfillset: { parameters: ["buffer"], result: "i32" },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-/**
- * Room for any of the types above: the largest is glibc's `posix_spawnattr_t`,
- * 336 bytes.
- */
-const OBJECT_SIZE = 512;
-
-/** `<spawn.h>`: give the signals that are named back their default action. */
-const POSIX_SPAWN_SETSIGDEF = 0x04;
-/** `<spawn.h>`: block the signals that are named and no others. */
-const POSIX_SPAWN_SETSIGMASK = 0x08;
-/** `<spawn.h>`: begin a session. */
-const POSIX_SPAWN_SETSID = darwin ? 0x0400 : 0x80;
-/** `<spawn.h>`, macOS: close what no file action names. */
-const POSIX_SPAWN_CLOEXEC_DEFAULT = darwin ? 0x4000 : 0;
-
-/** `<sys/wait.h>`: do not wait. */
-const WNOHANG = 1;
-
-/**
- * Linux gave this call one number on all architectures; glibc wraps it since
- * 2.36 only.
- */
-const SYS_PIDFD_OPEN = 434;
 
 /** What {@linkcode spawnOnTerminal} may be told. */
 export interface SpawnOptions {
@@ -146,12 +47,206 @@ export interface SpawnOptions {
   cwd?: string;
 }
 
-/** How a process ended: of its own accord or by a signal. */
-export interface ExitStatus {
-  /** The exit code, or null after a signal. */
-  code: number | null;
-  /** The number of the signal, or null after an exit. */
-  signal: number | null;
+/** What {@linkcode spawn} may be told. */
+export interface ChildOptions {
+  /**
+   * The arguments, without the command's own name.
+   *
+   * @default {[]}
+   */
+  args?: readonly string[];
+  /**
+   * The directory that the child starts in. The default is this process's.
+   */
+  cwd?: string | URL;
+  /**
+   * The child's environment: exactly these variables, or with
+   * `clearEnv: false` this process's and these. null stands for this process's.
+   *
+   * @default {{}}
+   */
+  env?: Readonly<Record<string, string>> | null;
+  /**
+   * Whether the child gets nothing of this process's environment. Unlike
+   * `Deno.Command`, nothing is passed on unless it is asked for.
+   *
+   * @default {true}, unless `env` is null
+   */
+  clearEnv?: boolean;
+  /**
+   * The user to run as, without this process's further groups. The default is
+   * this process's. Another needs Linux, root and `setpriv`, which becomes the
+   * command: what that user may not run, or only for a path relative to `cwd`
+   * what is missing, is told by `setpriv` on the child's error output, and by
+   * the codes 126 and 127.
+   */
+  uid?: number;
+  /** The group to run as. The default is this process's. See `uid`. */
+  gid?: number;
+  /**
+   * What the child has open, by its own numbers: a descriptor of ours; "r" for
+   * a pipe that we read from and the child writes to; "w" for one that we write
+   * to and the child reads from. It has nothing else open.
+   *
+   * @default {{ 0: "w", 1: "r", 2: "r" }}, and with a terminal {{}}
+   */
+  childFDs?: Readonly<Record<number, number | "r" | "w">>;
+  /**
+   * Whether the child begins a session on a terminal of its own, which is its
+   * input, output and errors; or the size of that terminal's window.
+   *
+   * @default {false}
+   */
+  pty?: boolean | OpenPtyOptions;
+  /**
+   * The process group that the child joins; 0 for a new one, whose number is
+   * the child's pid. The default is this process's, and with a terminal a new
+   * one.
+   */
+  processGroup?: number;
+}
+
+/** Our end of a pipe to or from a child. */
+export interface ChildPipe {
+  /** Its descriptor: non-blocking, closed on exec, the caller's to close. */
+  readonly fd: number;
+  /** Whether we read from it ("r") or write to it ("w"). */
+  readonly direction: "r" | "w";
+}
+
+/** A child that has been started. */
+export interface Child {
+  /** Its pid. {@linkcode reap} must collect it. */
+  readonly pid: number;
+  /** Our ends of its pipes, by the child's numbers. */
+  readonly pipes: ReadonlyMap<number, ChildPipe>;
+  /**
+   * The master of its terminal, if it has one: non-blocking, closed on exec,
+   * the caller's to close.
+   */
+  readonly terminal: number | undefined;
+}
+
+/**
+ * Starts a command.
+ *
+ * No signal is ignored or blocked in the child, and it inherits no descriptor
+ * that it is not given. (Where the C library cannot see to that, as musl and
+ * glibc before 2.34, it inherits those that are not closed on exec.) Its ends of
+ * pipes are blocking, as programs expect them.
+ *
+ * Linux makes a terminal the child's controlling terminal, so Ctrl-C and
+ * `/dev/tty` work. macOS is reported not to; see {@linkcode spawnOnTerminal}.
+ *
+ * @param command The program; without a slash it is looked up on this process's
+ * PATH, with one it is relative to `cwd`.
+ * @param options What the child has and where it runs.
+ * @returns The child.
+ * @throws {TypeError} When an argument is not of the right type, a string has a
+ * NUL in it, or options contradict each other.
+ * @throws {RangeError} When a number is out of range.
+ * @throws {Deno.errors.NotFound} When the command or the directory does not
+ * exist.
+ * @throws {Deno.errors.PermissionDenied} When the command may not be run, or
+ * not as another user or group.
+ * @throws {Deno.errors.BadResource} When a descriptor in `childFDs` is not
+ * open.
+ * @throws {Deno.errors.NotSupported} When nothing here can change the user or
+ * the group, or a directory is given and the C library is too old for one.
+ *
+ * @example What a command says, and how it ends
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { openExit, reap, spawn } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { pid, pipes } = spawn("sh", {
+ *   args: ["-c", "echo hello; exit 3"],
+ *   childFDs: { 1: "r" },
+ * });
+ * using output = FileDescriptor.adopt(pipes.get(1)!.fd);
+ * let text = "";
+ * for await (const bytes of output.readable()) {
+ *   text += new TextDecoder().decode(bytes);
+ * }
+ * assertEquals(text, "hello\n");
+ *
+ * using end = FileDescriptor.adopt(openExit(pid));
+ * await reactor.readable(end);
+ * assertEquals(reap(pid), { code: 3, signal: null });
+ * ```
+ */
+export function spawn(
+  command: string | URL,
+  options: ChildOptions = {},
+): Child {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(complaint(options, ACTION, "options", "an object"));
+  }
+  const { args = [], cwd, pty = false, processGroup } = options;
+  const file = pathString(command, "command");
+  const others = runAs(options, file);
+  const program: Program = {
+    file: cString(others?.file ?? file, ACTION, "command"),
+    args: [
+      ...argumentStrings(others?.args ?? []),
+      ...argumentStrings(args),
+    ],
+    env: environment(options),
+    cwd: cwd === undefined ? undefined : pathString(cwd, "cwd"),
+  };
+  if (typeof pty !== "boolean" && (typeof pty !== "object" || pty === null)) {
+    throw new TypeError(
+      complaint(pty, ACTION, "pty", "a boolean or an object"),
+    );
+  }
+  if (processGroup !== undefined) {
+    checkInteger(processGroup, ACTION, "processGroup");
+    if (pty !== false) {
+      throw new TypeError(
+        `Cannot ${ACTION}: "processGroup" and "pty" exclude each other, because a session has a group of its own`,
+      );
+    }
+  }
+  const wanted = wantedDescriptors(options.childFDs, pty !== false);
+
+  const pipes = new Map<number, ChildPipe>();
+  const theirs: number[] = [];
+  const sources = new Map<number, number>();
+  let terminal: number | undefined;
+  try {
+    for (const [fd, how] of wanted) {
+      if (typeof how === "number") {
+        sources.set(fd, how);
+        continue;
+      }
+      const [output, input] = makePipe();
+      const [our, their] = how === "r" ? [output, input] : [input, output];
+      pipes.set(fd, { fd: our, direction: how });
+      theirs.push(their);
+      sources.set(fd, their);
+      setNonBlocking(their, false);
+    }
+    let slave: string | undefined;
+    if (pty !== false) {
+      ({ master: terminal, path: slave } = openPty(pty === true ? {} : pty));
+      if (others !== undefined && options.uid !== undefined) {
+        giveTerminal(slave, options.uid);
+      }
+    }
+    const pid = start(program, sources, {
+      slave,
+      processGroup,
+      action: `Cannot run "${file}"`,
+    });
+    return { pid, pipes, terminal };
+  } catch (error) {
+    for (const pipe of pipes.values()) closeDescriptor(pipe.fd);
+    if (terminal !== undefined) closeDescriptor(terminal);
+    throw error;
+  } finally {
+    theirs.forEach(closeDescriptor);
+  }
 }
 
 /**
@@ -165,8 +260,6 @@ export interface ExitStatus {
  * `posix_spawn` opens. There, a shell can open it once more and then become the
  * command: `spawnOnTerminal(path, "sh", { args: ["-c", ': <>"$0"; exec "$@"',
  * path, command] })`.
- *
- * This needs `--allow-ffi` without a path.
  *
  * @param terminal The path of the terminal, as {@linkcode openPty} gives it.
  * @param command The program; without a slash it is looked up on this process's
@@ -208,68 +301,88 @@ export function spawnOnTerminal(
   options: SpawnOptions = {},
 ): number {
   const { args = [], env, cwd } = options;
-  const slave = cString(terminal, ACTION, "terminal");
-  const file = cString(command, ACTION, "command");
-  const argv = cStrings([file, ...argumentStrings(args)]);
-  const library = spawnLibrary();
-  const envp = env === undefined
-    ? inheritedEnvironment(library.environ)
-    : cStrings(environmentStrings(env));
-  const directory = cwd === undefined ? undefined : cString(cwd, ACTION, "cwd");
-
-  const { symbols: c } = library;
-  const actions = new Uint8Array(OBJECT_SIZE);
-  const attributes = new Uint8Array(OBJECT_SIZE);
-  const pid = new Int32Array(1);
-  try {
-    done(c.posix_spawn_file_actions_init(actions));
-    done(c.posix_spawnattr_init(attributes));
-    if (directory !== undefined) {
-      const chdir = c.posix_spawn_file_actions_addchdir_np;
-      if (chdir === null) {
-        throw new Deno.errors.NotSupported(
-          `Cannot ${ACTION} in "${cwd}": the C library is too old to change the directory`,
-        );
-      }
-      done(chdir(actions, directory));
-    }
-    // Without O_NOCTTY: the leader of a new session, which has no terminal yet,
-    // gets the one that it opens (open(2)).
-    done(
-      c.posix_spawn_file_actions_addopen(actions, 0, slave, POSIX.O_RDWR, 0),
-    );
-    done(c.posix_spawn_file_actions_adddup2(actions, 0, 1));
-    done(c.posix_spawn_file_actions_adddup2(actions, 0, 2));
-    const closeFrom = c.posix_spawn_file_actions_addclosefrom_np;
-    if (closeFrom !== null) done(closeFrom(actions, 3));
-
-    // Deno ignores SIGPIPE, and what is ignored stays so across exec: without
-    // this, `yes | head` would never end in the child.
-    const signals = new Uint8Array(OBJECT_SIZE);
-    c.sigfillset(signals);
-    done(c.posix_spawnattr_setsigdefault(attributes, signals));
-    c.sigemptyset(signals);
-    done(c.posix_spawnattr_setsigmask(attributes, signals));
-    done(c.posix_spawnattr_setflags(
-      attributes,
-      POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID |
-        POSIX_SPAWN_CLOEXEC_DEFAULT,
-    ));
-    done(
-      c.posix_spawnp(pid, file, actions, attributes, argv, envp),
-      `Cannot run "${command}" on "${terminal}"`,
-    );
-    return pid[0]!;
-  } finally {
-    // Zeroes, if it came to that before they were initialised: nothing to free.
-    c.posix_spawn_file_actions_destroy(actions);
-    c.posix_spawnattr_destroy(attributes);
-  }
+  cString(terminal, ACTION, "terminal");
+  const program: Program = {
+    file: cString(command, ACTION, "command"),
+    args: argumentStrings(args),
+    env: env === undefined ? ownEnvironment() : environmentStrings(env),
+    cwd,
+  };
+  return start(program, new Map(), {
+    slave: terminal,
+    action: `Cannot run "${command}" on "${terminal}"`,
+  });
 }
 
-/** Every function of `<spawn.h>` returns what went wrong, or 0. */
-function done(error: number, action: string = `Cannot ${ACTION}`): void {
-  if (error !== 0) throw systemError(action, error);
+/** What a child runs. */
+interface Program {
+  /** A C string. */
+  readonly file: Uint8Array<ArrayBuffer>;
+  readonly args: readonly Uint8Array[];
+  readonly env: readonly (Uint8Array | bigint)[];
+  readonly cwd: string | undefined;
+}
+
+/** What {@linkcode start} is told besides. */
+interface StartOptions {
+  /** The terminal that the child's session begins on. */
+  readonly slave: string | undefined;
+  readonly processGroup?: number | undefined;
+  /** What fails if it fails. */
+  readonly action: string;
+}
+
+/** The numbers of a child that a terminal takes. */
+const TERMINAL_FDS = [0, 1, 2];
+
+/** Starts a child with our descriptors under its own numbers. */
+function start(
+  program: Program,
+  sources: ReadonlyMap<number, number>,
+  options: StartOptions,
+): number {
+  const { file, cwd } = program;
+  const { slave, processGroup, action } = options;
+  const args = stringVector([file, ...program.args]);
+  const env = stringVector(program.env);
+  using birth = new Birth();
+  if (cwd !== undefined) {
+    birth.changeDirectory(cwd, cString(cwd, ACTION, "cwd"));
+  }
+  const plan = planDescriptors(
+    sources,
+    slave === undefined ? [] : TERMINAL_FDS,
+  );
+  for (const { from, to } of plan.aside) birth.duplicate(from, to);
+  if (slave !== undefined) {
+    birth.beginSession();
+    // Without O_NOCTTY: the leader of a new session, which has no terminal yet,
+    // gets the one that it opens (open(2)).
+    birth.open(0, cString(slave, ACTION, "terminal"), POSIX.O_RDWR);
+    birth.duplicate(0, 1);
+    birth.duplicate(0, 2);
+  }
+  for (const { from, to } of plan.place) birth.duplicate(from, to);
+  // macOS closes the gaps by itself, and refuses to close what is not open.
+  const closed = new Set(darwin ? plan.spares : [...plan.spares, ...plan.gaps]);
+  for (const fd of closed) birth.close(fd);
+  birth.closeFrom(plan.rest);
+  if (processGroup !== undefined) birth.joinGroup(processGroup);
+  return birth.run(file, args, env, action);
+}
+
+/** A path, or a URL of one, as `Deno.Command` takes both. */
+function pathString(value: unknown, name: string): string {
+  if (!(value instanceof URL)) {
+    cString(value, ACTION, name);
+    return value as string;
+  }
+  if (value.protocol !== "file:") {
+    throw new TypeError(complaint(value.href, ACTION, name, "a file URL"));
+  }
+  const path = decodeURIComponent(value.pathname);
+  cString(path, ACTION, name);
+  return path;
 }
 
 function argumentStrings(args: readonly string[]): Uint8Array[] {
@@ -279,6 +392,32 @@ function argumentStrings(args: readonly string[]): Uint8Array[] {
     );
   }
   return args.map((value, i) => cString(value, ACTION, `args[${i}]`));
+}
+
+/** The environment that options ask for. */
+function environment(
+  options: ChildOptions,
+): (Uint8Array | bigint)[] {
+  const { env, clearEnv = env !== null } = options;
+  if (typeof clearEnv !== "boolean") {
+    throw new TypeError(complaint(clearEnv, ACTION, "clearEnv", "a boolean"));
+  }
+  if (env === null && clearEnv) {
+    throw new TypeError(
+      `Cannot ${ACTION}: "clearEnv" must not be true when "env" is null, which stands for the environment of this process`,
+    );
+  }
+  const strings = environmentStrings(env ?? {});
+  if (clearEnv) return strings;
+  const names = new Set(Object.keys(env ?? {}));
+  const inherited = ownEnvironment();
+  if (names.size === 0) return inherited;
+  return [
+    ...inherited.filter((address) =>
+      !names.has(stringAt(address).split("=", 1)[0]!)
+    ),
+    ...strings,
+  ];
 }
 
 function environmentStrings(
@@ -302,123 +441,45 @@ function environmentStrings(
   });
 }
 
-/**
- * Lays out a `char *const[]`: the addresses of the strings, a null, the strings
- * themselves, all in one piece of memory, so that whatever keeps the addresses
- * alive keeps the strings alive too.
- */
-function cStrings(strings: readonly Uint8Array[]): Uint8Array {
-  const header = 8 * (strings.length + 1);
-  const total = strings.reduce((sum, { length }) => sum + length, header);
-  const memory = new Uint8Array(total);
-  const addresses = new BigUint64Array(memory.buffer, 0, strings.length);
-  const base = Deno.UnsafePointer.value(Deno.UnsafePointer.of(memory));
-  let offset = header;
-  for (const [i, string] of strings.entries()) {
-    addresses[i] = base + BigInt(offset);
-    memory.set(string, offset);
-    offset += string.length;
+const PIPES = { 0: "w", 1: "r", 2: "r" } as const;
+
+/** What the child is to have open besides a terminal, checked. */
+function wantedDescriptors(
+  childFDs: ChildOptions["childFDs"],
+  onTerminal: boolean,
+): Map<number, number | "r" | "w"> {
+  const given = childFDs ?? (onTerminal ? {} : PIPES);
+  if (typeof given !== "object" || given === null) {
+    throw new TypeError(complaint(childFDs, ACTION, "childFDs", "an object"));
   }
-  return memory;
-}
-
-type SpawnSymbols = Deno.DynamicLibrary<typeof SPAWN_SYMBOLS>["symbols"];
-
-let opened: { symbols: SpawnSymbols; environ: Deno.PointerObject } | undefined;
-
-/** Opened at the first start of a process, and never closed. */
-function spawnLibrary(): NonNullable<typeof opened> {
-  if (opened !== undefined) return opened;
-  const path = libcPath();
-  const { symbols } = Deno.dlopen(path, SPAWN_SYMBOLS);
-  return opened = { symbols, environ: environAddress(path) };
-}
-
-/**
- * The address of the variable `environ`, whose value changes with `setenv()`.
- */
-function environAddress(path: string): Deno.PointerObject {
-  if (darwin) {
-    // Libraries on macOS do not see the variable itself (environ(7)).
-    const { symbols } = Deno.dlopen(path, {
-      /** `char ***_NSGetEnviron(void)` */
-      _NSGetEnviron: { parameters: [], result: "pointer" },
-    });
-    return symbols._NSGetEnviron()!;
+  const wanted = new Map<number, number | "r" | "w">();
+  for (const [key, how] of Object.entries(given)) {
+    const name = `childFDs[${key}]`;
+    const fd = checkInteger(
+      key.trim() === "" ? NaN : Number(key),
+      ACTION,
+      "a name in childFDs",
+    );
+    if (onTerminal && TERMINAL_FDS.includes(fd)) {
+      throw new TypeError(
+        `Cannot ${ACTION}: "${name}" and "pty" exclude each other, because a terminal takes the numbers 0 to 2`,
+      );
+    }
+    if (how !== "r" && how !== "w") {
+      if (typeof how !== "number") {
+        throw new TypeError(
+          complaint(how, ACTION, name, 'a descriptor, "r" or "w"'),
+        );
+      }
+      checkInteger(how, ACTION, name);
+      if (!isOpen(how)) {
+        throw systemError(
+          `Cannot ${ACTION} with descriptor ${how} in "${name}"`,
+          ERRNO.EBADF!,
+        );
+      }
+    }
+    wanted.set(fd, how);
   }
-  const { symbols } = Deno.dlopen(path, {
-    /** `extern char **environ` */
-    environ: { type: "pointer" },
-  });
-  return symbols.environ!;
-}
-
-/** This process's environment as C holds it, uncopied and unread. */
-function inheritedEnvironment(environ: Deno.PointerObject): Uint8Array {
-  const vector = new Deno.UnsafePointerView(environ).getPointer()!;
-  return new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(vector, 8));
-}
-
-/**
- * Collects a child that has ended, without waiting for one that has not.
- *
- * @param pid The child's pid, from {@linkcode spawnOnTerminal}.
- * @returns How it ended, once; undefined while it runs.
- * @throws {TypeError} When `pid` is not a number.
- * @throws {RangeError} When `pid` is not an integer from 1 to 2147483647.
- * @throws {SystemError} When `pid` is no child of this process, or was
- * collected before (ECHILD).
- *
- * @example Usage
- * ```ts
- * import { reap } from "@interleave/reactor/ffi";
- * import { assertThrows } from "@std/assert";
- *
- * assertThrows(() => reap(2147483647), Error, "ECHILD");
- * ```
- */
-export function reap(pid: number): ExitStatus | undefined {
-  checkInteger(pid, "collect a process", "pid", 1);
-  const status = new Int32Array(1);
-  const collected = check(
-    libc().waitpid(pid, status, WNOHANG),
-    `Cannot collect process ${pid}`,
-  );
-  if (collected === 0) return undefined;
-  // The layout is that of the macros in <sys/wait.h>: the signal in the low 7
-  // bits, the code in the second byte.
-  const signal = status[0]! & 0x7f;
-  return signal === 0
-    ? { code: status[0]! >> 8 & 0xff, signal: null }
-    : { code: null, signal };
-}
-
-/**
- * Opens a process as a descriptor (Linux 5.3): it is readable from the moment
- * the process has ended.
- *
- * @param pid The process; one that has ended counts until it is collected.
- * @returns The descriptor, closed on exec.
- * @throws {TypeError} When `pid` is not a number.
- * @throws {RangeError} When `pid` is not an integer from 1 to 2147483647.
- * @throws {Deno.errors.NotSupported} When the system is not Linux, or is too
- * old.
- * @throws {SystemError} When there is no such process (ESRCH).
- *
- * @example Usage
- * ```ts
- * import { closeDescriptor, openPidfd } from "@interleave/reactor/ffi";
- *
- * if (Deno.build.os === "linux") {
- *   const fd = openPidfd(Deno.pid);
- *   closeDescriptor(fd);
- * }
- * ```
- */
-export function openPidfd(pid: number): number {
-  checkInteger(pid, "open a process", "pid", 1);
-  return check(
-    linux().syscall(SYS_PIDFD_OPEN, pid, 0),
-    `Cannot open process ${pid}`,
-  );
+  return wanted;
 }
