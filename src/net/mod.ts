@@ -1,9 +1,14 @@
 /**
- * Transports over the reactor: child processes, and the errors and addresses of
- * connections.
+ * Transports over the reactor: connections and child processes.
  *
  * They work in every host, also while Deno's own loop stands still inside a
- * toolkit's.
+ * toolkit's; names are looked up off the main thread.
+ *
+ * | to | use |
+ * |---|---|
+ * | connect, with promises and streams | {@linkcode connect}, {@linkcode listen} |
+ * | connect, with callbacks, as for Twisted | {@linkcode connectTCP}, {@linkcode listenTCP} |
+ * | start a process | {@linkcode spawnProcess} |
  *
  * @module
  */
@@ -12,6 +17,10 @@ export type { ReactorErrorOptions } from "../errors.ts";
 export type { ChildOptions } from "../../ffi/spawn.ts";
 export type { OpenPtyOptions } from "../../ffi/pty.ts";
 export type { Address, NetAddress, UnixAddress } from "./address.ts";
+export { connect } from "./connect.ts";
+export type { ConnectOptions } from "./connect.ts";
+export { Connection } from "./connection.ts";
+export type { ClientFactory, Connector } from "./connector.ts";
 export {
   CannotListenError,
   ConnectBindError,
@@ -32,6 +41,17 @@ export {
   UserError,
 } from "./errors.ts";
 export type { ProcessEnd, ProcessTerminatedOptions } from "./errors.ts";
+export { listen } from "./listen.ts";
+export type { Listener, ListenOptions } from "./listen.ts";
+export type { Port } from "./port.ts";
+export type {
+  Producer,
+  Protocol,
+  ServerFactory,
+  Transport,
+} from "./protocol.ts";
+export { connectTCP, listenTCP } from "./tcp.ts";
+export type { ConnectTCPOptions, ListenTCPOptions } from "./tcp.ts";
 export { spawnProcess } from "./process.ts";
 export type { SpawnProcessOptions } from "./process.ts";
 export type {

@@ -1,0 +1,201 @@
+/**
+ * What connects.
+ *
+ * @module
+ */
+
+import type { SocketAddress } from "../../ffi/socket_address.ts";
+import { asError } from "../errors.ts";
+import type { Reactor } from "../reactor.ts";
+import { type Address, toAddress } from "./address.ts";
+import { Attempt } from "./attempt.ts";
+import { endWithReactor, outlive } from "./dependents.ts";
+import { NotConnectingError, UserError } from "./errors.ts";
+import { beginUse, endUse } from "./factories.ts";
+import type { Protocol, ServerFactory } from "./protocol.ts";
+import { callHandler } from "./report.ts";
+import { hostOf, type SocketStream } from "./socket_stream.ts";
+import { StreamTransport } from "./stream.ts";
+
+/**
+ * Makes protocols for connections that a program asked for.
+ *
+ * Each attempt ends in one of two ways: `clientConnectionFailed` if it came to no
+ * connection, or if `buildProtocol` threw or returned null;
+ * `clientConnectionLost`, after the protocol's `connectionLost`, otherwise.
+ */
+export interface ClientFactory extends ServerFactory {
+  /** An attempt begins. */
+  startedConnecting?(connector: Connector): unknown;
+  /** An attempt has failed. To try again, call `connector.connect()` in here. */
+  clientConnectionFailed?(connector: Connector, reason: Error): unknown;
+  /** The connection is over. To make another, call `connector.connect()` in here. */
+  clientConnectionLost?(connector: Connector, reason: Error): unknown;
+}
+
+/** A connection that is being made, or was. */
+export interface Connector {
+  /**
+   * Tries again, when the last attempt has failed or its connection is over.
+   *
+   * @throws {RangeError} When it is connected, or about to be.
+   * @throws {ReactorNotRunning} When the reactor has stopped.
+   */
+  connect(): void;
+  /** Ends whatever there is: the attempt, or the connection. */
+  disconnect(): void;
+  /**
+   * Gives up the attempt: it fails with a {@linkcode UserError}.
+   *
+   * @throws {NotConnectingError} When there is none.
+   */
+  stopConnecting(): void;
+  /** Where to. */
+  getDestination(): Address;
+  /** What there is. */
+  readonly state: "connecting" | "connected" | "disconnected";
+}
+
+/** How a kind of connector finds out where to connect to. */
+export interface ConnectorOptions {
+  readonly reactor: Reactor;
+  readonly factory: ClientFactory;
+  readonly destination: Address;
+  /** How long an attempt may take, in milliseconds. */
+  readonly timeout: number;
+  /** What the connection becomes. @default {StreamTransport} */
+  readonly Transport?: typeof StreamTransport;
+  /**
+   * Finds the addresses to try, the best first. Does not call `done` at once.
+   *
+   * @returns Gives that up.
+   */
+  find(
+    done: (found: { addresses: SocketAddress[] } | { error: Error }) => void,
+  ): () => void;
+  /** Binds a socket that was made for an address, if that is wanted. */
+  bind?(fd: number, address: SocketAddress): void;
+}
+
+/** See {@linkcode Connector}. */
+export class StreamConnector implements Connector {
+  readonly #options: ConnectorOptions;
+  #state: Connector["state"] = "disconnected";
+  #transport: StreamTransport | undefined;
+  #attempt: Attempt | undefined;
+  /** The factory counts it among its users. */
+  #used = false;
+
+  constructor(options: ConnectorOptions) {
+    this.#options = options;
+    this.connect();
+  }
+
+  get state(): Connector["state"] {
+    return this.#state;
+  }
+
+  getDestination(): Address {
+    return this.#options.destination;
+  }
+
+  connect(): void {
+    if (this.#state !== "disconnected") {
+      throw new RangeError(
+        `Cannot connect: the connector is ${this.#state} already`,
+      );
+    }
+    const { factory, reactor } = this.#options;
+    endWithReactor(reactor, this);
+    this.#state = "connecting";
+    if (!this.#used) {
+      this.#used = true;
+      callHandler(reactor, "doStart", () => beginUse(factory));
+    }
+    const attempt = this.#attempt = new Attempt(this.#options, {
+      connected: (socket, address) => this.#connected(socket, address),
+      failed: (error) => this.#failed(error),
+    });
+    callHandler(
+      reactor,
+      "startedConnecting",
+      () => factory.startedConnecting?.(this),
+    );
+    attempt.start();
+  }
+
+  disconnect(): void {
+    if (this.#state === "connecting") this.stopConnecting();
+    else if (this.#state === "connected") this.#transport!.loseConnection();
+  }
+
+  stopConnecting(): void {
+    if (this.#state !== "connecting") {
+      throw new NotConnectingError(
+        `Cannot stop connecting: the connector is ${this.#state}`,
+      );
+    }
+    this.#attempt!.giveUp(new UserError());
+  }
+
+  /** The reactor has stopped. A connection hears of that by itself. */
+  connectionLost(reason: Error): void {
+    this.#attempt?.fail(reason);
+  }
+
+  #connected(socket: SocketStream, address: SocketAddress): void {
+    const { reactor, factory, Transport = StreamTransport } = this.#options;
+    let peer: Address;
+    let host: Address;
+    let protocol: Protocol | null | undefined;
+    let error: Error = new UserError("The factory made no protocol");
+    callHandler(reactor, "buildProtocol", () => {
+      peer = toAddress(address, "stream");
+      host = hostOf(socket.fd);
+      protocol = factory.buildProtocol(peer);
+    }, (thrown) => error = asError(thrown));
+    if (protocol === null || protocol === undefined) {
+      socket.close(false);
+      return this.#failed(error);
+    }
+    this.#attempt = undefined;
+    outlive(reactor, this);
+    this.#state = "connected";
+    this.#transport = new Transport({
+      reactor,
+      socket,
+      host: host!,
+      peer: peer!,
+      lost: (reason) => this.#lost(reason),
+    });
+    this.#transport.start(protocol);
+  }
+
+  #failed(reason: Error): void {
+    const { factory } = this.#options;
+    this.#rest(
+      "clientConnectionFailed",
+      () => factory.clientConnectionFailed?.(this, reason),
+    );
+  }
+
+  #lost(reason: Error): void {
+    const { factory } = this.#options;
+    this.#rest(
+      "clientConnectionLost",
+      () => factory.clientConnectionLost?.(this, reason),
+    );
+  }
+
+  /** If nobody calls `connect()` again when told, that was all. */
+  #rest(where: string, tell: () => unknown): void {
+    const { reactor, factory } = this.#options;
+    this.#state = "disconnected";
+    this.#attempt = this.#transport = undefined;
+    outlive(reactor, this);
+    callHandler(reactor, where, tell);
+    if (this.#state !== "disconnected") return;
+    this.#used = false;
+    callHandler(reactor, "doStop", () => endUse(factory));
+  }
+}

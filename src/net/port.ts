@@ -1,0 +1,267 @@
+/**
+ * What listens.
+ *
+ * @module
+ */
+
+import { openFile } from "../../ffi/descriptor.ts";
+import { ERRNO, systemError } from "../../ffi/errno.ts";
+import { acceptFrom } from "../../ffi/socket.ts";
+import { SocketAddress } from "../../ffi/socket_address.ts";
+import type { DelayedCall } from "../delayed_calls.ts";
+import type { ReadDescriptor } from "../descriptors.ts";
+import { FileDescriptor } from "../file_descriptor.ts";
+import type { Reactor } from "../reactor.ts";
+import { type Address, toAddress } from "./address.ts";
+import { endWithReactor, outlive } from "./dependents.ts";
+import { beginUse, endUse } from "./factories.ts";
+import type { Protocol, ServerFactory } from "./protocol.ts";
+import { callHandler, report } from "./report.ts";
+import { hostOf, SocketStream } from "./socket_stream.ts";
+import { StreamTransport } from "./stream.ts";
+
+/** A socket that takes connections. */
+export interface Port extends AsyncDisposable {
+  /**
+   * Where it listens: with port 0, the number that the system has chosen. After
+   * {@linkcode Port.stopListening}, where it did.
+   */
+  getHost(): Address;
+  /**
+   * Listens again, after {@linkcode Port.stopListening}: where it was told to in
+   * the beginning. Does nothing while it listens.
+   *
+   * @throws {CannotListenError} When the address can't be had.
+   * @throws {ReactorNotRunning} When the reactor has stopped.
+   */
+  startListening(): void;
+  /**
+   * Takes no more connections; those that there are go on.
+   *
+   * @returns Resolves when the address can be bound again. Rejects with what the
+   * factory's `doStop` threw: the address is free all the same.
+   */
+  stopListening(): Promise<void>;
+  /** Leaves connections waiting in the kernel, until resumed. */
+  pauseProducing(): void;
+  /** Takes connections again. */
+  resumeProducing(): void;
+}
+
+/** How a kind of port opens its socket. */
+export interface PortOptions {
+  readonly reactor: Reactor;
+  readonly factory: ServerFactory;
+  /** What the connections become. @default {StreamTransport} */
+  readonly Transport?: typeof StreamTransport;
+  /** Makes a socket that listens. Throws a `CannotListenError`. */
+  open(): number;
+  /** Called after it was closed. */
+  closed?(): void;
+}
+
+const { EAGAIN, EWOULDBLOCK, EMFILE, EPERM, ECONNABORTED } = ERRNO;
+
+/** At first, and at most after a calm time: so many connections at an event. */
+const BATCH = 100;
+/** How many more after an event that brought that many. */
+const MORE = 20;
+
+/** How long to leave it after accept() failed for a reason that stays, in ms. */
+const RESTING = 100;
+
+/** See {@linkcode Port}. */
+export class StreamPort implements Port, ReadDescriptor {
+  readonly #options: PortOptions;
+  readonly #from = new SocketAddress();
+  #socket: FileDescriptor | undefined;
+  #host: Address | undefined;
+  /** A descriptor to give up when there are no more. */
+  #reserve: FileDescriptor | undefined;
+  #batch = BATCH;
+  #paused = false;
+  /** It is left alone until then. */
+  #resting: DelayedCall | undefined;
+
+  constructor(options: PortOptions) {
+    this.#options = options;
+    this.startListening();
+  }
+
+  getHost(): Address {
+    return this.#host!;
+  }
+
+  startListening(): void {
+    if (this.#socket !== undefined) return;
+    const { open, factory, reactor } = this.#options;
+    const socket = FileDescriptor.adopt(open.call(this.#options));
+    try {
+      this.#host = hostOf(socket.fileno());
+      endWithReactor(reactor, this);
+      this.#socket = socket;
+      this.#batch = BATCH;
+      this.#listen();
+    } catch (error) {
+      this.#socket = undefined;
+      outlive(reactor, this);
+      socket.close();
+      this.#options.closed?.();
+      throw error;
+    }
+    this.#takeReserve();
+    callHandler(reactor, "doStart", () => beginUse(factory));
+  }
+
+  stopListening(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      try {
+        resolve(this.#close() as undefined);
+      } catch (error) {
+        reject(error);
+      }
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stopListening();
+  }
+
+  pauseProducing(): void {
+    this.#paused = true;
+    this.#options.reactor.removeReader(this);
+  }
+
+  resumeProducing(): void {
+    this.#paused = false;
+    this.#listen();
+  }
+
+  fileno(): number {
+    return this.#socket?.fileno() ?? -1;
+  }
+
+  doRead(): void {
+    let accepted = 0;
+    // Its owner may stop or pause it in the middle.
+    while (accepted < this.#batch && this.#listens()) {
+      const fd = acceptFrom(this.#socket!.fileno(), this.#from);
+      if (fd >= 0) {
+        accepted++;
+        this.#accepted(fd);
+      } else if (!this.#refused(-fd)) break;
+    }
+    // As many as came, and some more where there were more.
+    this.#batch = accepted === this.#batch
+      ? this.#batch + MORE
+      : Math.max(1, Math.min(accepted, BATCH));
+  }
+
+  connectionLost(_reason: Error): void {
+    callHandler(this.#options.reactor, "doStop", () => this.#close());
+  }
+
+  #listens(): boolean {
+    return this.#socket !== undefined && !this.#paused &&
+      this.#resting === undefined;
+  }
+
+  #listen(): void {
+    if (this.#listens()) this.#options.reactor.addReader(this);
+  }
+
+  #accepted(fd: number): void {
+    const { factory, reactor, Transport = StreamTransport } = this.#options;
+    const socket = new SocketStream(fd);
+    callHandler(reactor, "buildProtocol", () => {
+      const peer = toAddress(this.#from, "stream");
+      const host = hostOf(fd);
+      const protocol: Protocol | null | undefined = factory.buildProtocol(peer);
+      if (protocol === null || protocol === undefined) socket.close(false);
+      else new Transport({ reactor, socket, host, peer }).start(protocol);
+    }, () => socket.close(false));
+  }
+
+  /** accept() has failed. Returns whether to go on. */
+  #refused(errno: number): boolean {
+    switch (errno) {
+      case EAGAIN:
+      case EWOULDBLOCK:
+        return false;
+      case EMFILE:
+        return this.#turnOneAway();
+      case EPERM: // A firewall's no to one of them (accept(2)).
+        return true;
+      case ECONNABORTED: // Gone before it was taken.
+        this.#report("A connection was gone before it was accepted", errno);
+        return true;
+      default:
+        this.#report("Cannot accept a connection", errno);
+        this.#rest();
+        return false;
+    }
+  }
+
+  /**
+   * There are no descriptors left. The one in reserve makes room to take one
+   * client and turn it away: otherwise it would wait, and its waiting would wake
+   * the reactor again and again.
+   */
+  #turnOneAway(): boolean {
+    if (this.#reserve === undefined) {
+      // Somebody has taken the reserve. Later there may be room.
+      this.#report("Cannot accept a connection", EMFILE!);
+      this.#rest();
+      return false;
+    }
+    this.#reserve.close();
+    this.#reserve = undefined;
+    const fd = acceptFrom(this.#socket!.fileno(), this.#from);
+    if (fd >= 0) FileDescriptor.adopt(fd).close();
+    this.#takeReserve();
+    if (fd < 0) return this.#reserve !== undefined && fd !== -EAGAIN!;
+    this.#report("A connection was turned away", EMFILE!);
+    return true;
+  }
+
+  #takeReserve(): void {
+    if (this.#reserve !== undefined) return;
+    try {
+      this.#reserve = FileDescriptor.adopt(openFile("/dev/null", 0));
+    } catch {
+      // There is none to be had: #turnOneAway waits, then.
+    }
+  }
+
+  /** What is wrong now may be better later; until then it would be told often. */
+  #rest(): void {
+    const { reactor } = this.#options;
+    reactor.removeReader(this);
+    this.#resting = reactor.callLater(RESTING, () => {
+      this.#resting = undefined;
+      this.#takeReserve();
+      this.#listen();
+    });
+  }
+
+  #report(action: string, errno: number): void {
+    report(this.#options.reactor, systemError(action, errno), "accept");
+  }
+
+  #close(): unknown {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    const { reactor, factory, closed } = this.#options;
+    this.#socket = undefined;
+    outlive(reactor, this);
+    if (this.#resting?.active()) this.#resting.cancel();
+    this.#resting = undefined;
+    // Closing it takes it from the reactor as well, so that nobody holds the
+    // address any more when this returns.
+    socket.close();
+    this.#reserve?.close();
+    this.#reserve = undefined;
+    closed?.call(this.#options);
+    return endUse(factory);
+  }
+}

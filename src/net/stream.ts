@@ -1,0 +1,527 @@
+/**
+ * A stream connection: what TCP, UNIX sockets and terminals have in common.
+ *
+ * What is written goes out in the next round of the same turn, for all
+ * connections together, by a plain `send()`. Only what the kernel does not take
+ * then is left to a writer of the reactor's. So an answer costs one system call,
+ * and the interest set is not touched.
+ *
+ * A connection ends in one place, `#disconnect`, and never inside a call of its
+ * owner's: what such a call leads to comes in a later round.
+ *
+ * @module
+ */
+
+import { checkFunction, complaint } from "../arguments.ts";
+import type { ReadDescriptor, WriteDescriptor } from "../descriptors.ts";
+import {
+  asError,
+  ConnectionAborted,
+  ConnectionDone,
+  isError,
+} from "../errors.ts";
+import type { Reactor } from "../reactor.ts";
+import type { Address } from "./address.ts";
+import { closeGently } from "./close_gently.ts";
+import { endWithReactor, outlive } from "./dependents.ts";
+import type { Producer, Protocol, Transport } from "./protocol.ts";
+import { callHandler, report } from "./report.ts";
+import { SendQueue } from "./send_queue.ts";
+
+/** What can be switched on and off on a TCP connection. */
+export type TCPOption = "noDelay" | "keepAlive";
+
+/** The system calls of a stream. Only those of its options throw. */
+export interface StreamSocket {
+  /** The descriptor; -1 when it is closed. */
+  readonly fd: number;
+  /** Bytes received; 0 at the end; a negative errno. */
+  receive(into: Uint8Array): number;
+  /** Bytes sent; a negative errno. */
+  send(from: Uint8Array): number;
+  /** Closes this side's half. */
+  endWriting(): void;
+  /** Closes it; with `reset`, so that the peer sees that it was cut off. */
+  close(reset: boolean): void;
+  /** Whether an errno only says: not now. */
+  isTransient(errno: number): boolean;
+  /** The error that an errno means for the connection. */
+  explain(errno: number): Error;
+  /** Switches an option. */
+  setOption(option: TCPOption, on: boolean): void;
+  /** Whether an option is on. */
+  getOption(option: TCPOption): boolean;
+}
+
+/** How {@linkcode StreamTransport} is made. */
+export interface StreamTransportOptions {
+  /** Who serves it. */
+  reactor: Reactor;
+  /** The socket, which it owns from now on. */
+  socket: StreamSocket;
+  /** The address of this end. */
+  host: Address;
+  /** The address of the other end. */
+  peer: Address;
+  /** Called after the protocol's `connectionLost`. */
+  lost?: (reason: Error) => void;
+}
+
+/** More than this many bytes unsent, and a streaming producer is paused. */
+const ENOUGH = 65_536;
+
+/**
+ * So many times something is sent before others get their turn: a peer that
+ * takes it all as fast as it comes would hold the reactor up otherwise.
+ */
+const MOST_SENDS = 4;
+
+/** Where bytes are received before the protocol gets its own. */
+let receiveBuffer: Uint8Array<ArrayBuffer> | undefined;
+
+const encoder = new TextEncoder();
+
+/** See {@linkcode Transport}. */
+export class StreamTransport
+  implements Transport, ReadDescriptor, WriteDescriptor {
+  readonly #reactor: Reactor;
+  readonly #socket: StreamSocket;
+  readonly #host: Address;
+  readonly #peer: Address;
+  readonly #queue = new SendQueue();
+  #lost: ((reason: Error) => void) | undefined;
+  #protocol: Protocol | undefined;
+  #reading = false;
+  #writing = false;
+  /** It is among those that the reactor sends from in the next round. */
+  #flushing = false;
+  #paused = false;
+  /** The peer writes no more. */
+  #readEnded = false;
+  /** To be closed when all is sent. */
+  #losing = false;
+  /** This side's half: open, to be closed when all is sent, or closed. */
+  #writeHalf: "open" | "closing" | "closed" = "open";
+  #aborted = false;
+  /** With this it is lost in a later round, whatever there is to send. */
+  #ending: Error | undefined;
+  #disconnected = false;
+  #producer: Producer | undefined;
+  #streaming = false;
+  #producerPaused = false;
+
+  /** Makes a connection of a socket. */
+  constructor(options: StreamTransportOptions) {
+    this.#reactor = options.reactor;
+    this.#socket = options.socket;
+    this.#host = options.host;
+    this.#peer = options.peer;
+    this.#lost = options.lost;
+  }
+
+  /** Gives it to its protocol, and begins to read. */
+  start(protocol: Protocol): void {
+    this.#protocol = protocol;
+    try {
+      endWithReactor(this.#reactor, this);
+    } catch (error) {
+      return this.#disconnect(error as Error);
+    }
+    this.#tell("connectionMade", () => {
+      if (protocol.makeConnection !== undefined) {
+        return protocol.makeConnection(this);
+      }
+      (protocol as { transport?: Transport }).transport = this;
+      return protocol.connectionMade?.();
+    });
+    if (!this.#paused) this.#startReading();
+  }
+
+  // What the reactor calls
+
+  /** The descriptor; -1 when it is closed. */
+  fileno(): number {
+    return this.#socket.fd;
+  }
+
+  /**
+   * Receives once. What the protocol throws goes on to the reactor, which
+   * reports it and ends the connection with it.
+   */
+  doRead(): unknown {
+    const buffer = receiveBuffer ??= new Uint8Array(ENOUGH);
+    const count = this.#socket.receive(buffer);
+    if (count > 0) {
+      const result = this.#protocol!.dataReceived(buffer.slice(0, count));
+      // A promise is the reactor's to look after. An Error would end the
+      // connection, which is not what returning one means here.
+      return result !== undefined && isError(result) ? undefined : result;
+    }
+    if (count === 0) return this.#readEnd();
+    return this.#socket.isTransient(-count)
+      ? undefined
+      : this.#socket.explain(-count);
+  }
+
+  /** Sends what the kernel did not take before. */
+  doWrite(): unknown {
+    return this.#send();
+  }
+
+  /** The end, as the reactor sees it. */
+  connectionLost(reason: Error): void {
+    this.#disconnect(this.#ending ?? reason);
+  }
+
+  // What the protocol calls
+
+  write(data: Uint8Array | string): void {
+    const bytes = toBytes(data);
+    if (bytes.length === 0 || !this.#takesMore()) return;
+    this.#queue.push(bytes);
+    this.#flushSoon();
+    if (this.#queue.length > ENOUGH) this.#pauseProducer();
+  }
+
+  writeSequence(parts: Iterable<Uint8Array | string>): void {
+    for (const part of parts) this.write(part);
+  }
+
+  loseConnection(): void {
+    if (this.#isOver() || this.#losing) return;
+    this.#losing = true;
+    this.#stopReading();
+    this.#flushSoon();
+  }
+
+  abortConnection(): void {
+    if (this.#disconnected || this.#aborted) return;
+    this.#aborted = true;
+    this.#endSoon(new ConnectionAborted());
+  }
+
+  loseWriteConnection(): void {
+    if (this.#isOver() || this.#writeHalf !== "open") return;
+    this.#writeHalf = "closing";
+    this.#flushSoon();
+  }
+
+  pauseProducing(): void {
+    this.#paused = true;
+    this.#stopReading();
+  }
+
+  resumeProducing(): void {
+    this.#paused = false;
+    this.#startReading();
+  }
+
+  stopProducing(): void {
+    this.loseConnection();
+  }
+
+  registerProducer(producer: Producer, streaming: boolean): void {
+    checkProducer(producer, streaming);
+    if (this.#producer !== undefined) {
+      throw new RangeError(
+        "Cannot register a producer: the connection has one already",
+      );
+    }
+    if (this.#disconnected) {
+      this.#tell("stopProducing", () => producer.stopProducing());
+      return;
+    }
+    this.#producer = producer;
+    this.#streaming = streaming;
+    this.#producerPaused = false;
+    if (!streaming) {
+      this.#tell("resumeProducing", () => producer.resumeProducing());
+    } else if (this.#queue.length > ENOUGH) this.#pauseProducer();
+  }
+
+  unregisterProducer(): void {
+    this.#producer = undefined;
+    // What waits for the last bytes has them now.
+    if (this.#losing || this.#writeHalf === "closing") this.#flushSoon();
+  }
+
+  getPeer(): Address {
+    return this.#peer;
+  }
+
+  getHost(): Address {
+    return this.#host;
+  }
+
+  get bufferedAmount(): number {
+    return this.#queue.length;
+  }
+
+  setTcpNoDelay(on: boolean): void {
+    this.#setOption("noDelay", on, "set TCP_NODELAY");
+  }
+
+  getTcpNoDelay(): boolean {
+    return this.#socket.getOption("noDelay");
+  }
+
+  setTcpKeepAlive(on: boolean): void {
+    this.#setOption("keepAlive", on, "set SO_KEEPALIVE");
+  }
+
+  getTcpKeepAlive(): boolean {
+    return this.#socket.getOption("keepAlive");
+  }
+
+  #setOption(option: TCPOption, on: boolean, action: string): void {
+    if (typeof on !== "boolean") {
+      throw new TypeError(complaint(on, action, "on", "a boolean"));
+    }
+    this.#socket.setOption(option, on);
+  }
+
+  // Writing
+
+  /**
+   * Whether what is written now will be sent. After `loseConnection`, and after
+   * `loseWriteConnection`, a producer can still finish.
+   */
+  #takesMore(): boolean {
+    if (this.#isOver() || this.#writeHalf === "closed") return false;
+    return !this.#losing && this.#writeHalf === "open" ||
+      this.#producer !== undefined;
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing || this.#writing || this.#isOver()) return;
+    this.#flushing = true;
+    flushSoon(this.#reactor, this);
+  }
+
+  /** Called in the round after the one in which something was written. */
+  flush(): void {
+    this.#flushing = false;
+    if (this.#isOver()) return;
+    let reason;
+    try {
+      reason = this.#send();
+    } catch (error) {
+      report(this.#reactor, error, "the sending of a connection");
+      reason = asError(error);
+    }
+    if (reason !== undefined) this.#disconnect(reason);
+  }
+
+  /** Sends as much as the kernel takes. Returns what ends the connection. */
+  #send(): Error | undefined {
+    const queue = this.#queue;
+    for (let sends = 0; queue.length > 0; sends++) {
+      if (sends === MOST_SENDS) return this.#startWriting();
+      const head = queue.head();
+      const count = this.#socket.send(head);
+      if (count < 0) {
+        if (!this.#socket.isTransient(-count)) {
+          return this.#socket.explain(-count);
+        }
+        return this.#startWriting();
+      }
+      queue.shift(count);
+      if (count < head.length) return this.#startWriting();
+    }
+    this.#stopWriting();
+    return this.#sent();
+  }
+
+  /** Everything is sent. Returns what ends the connection. */
+  #sent(): Error | undefined {
+    const producer = this.#producer;
+    if (producer !== undefined) {
+      // What waits for the last bytes waits for the producer's end.
+      if (this.#streaming && !this.#producerPaused) return undefined;
+      this.#producerPaused = false;
+      return this.#try("resumeProducing", () => producer.resumeProducing());
+    }
+    if (this.#losing) return new ConnectionDone();
+    if (this.#writeHalf !== "closing") return undefined;
+    this.#writeHalf = "closed";
+    this.#socket.endWriting();
+    const protocol = this.#protocol!;
+    const thrown = this.#try(
+      "writeConnectionLost",
+      () => protocol.writeConnectionLost?.(),
+    );
+    return thrown ?? this.#halves();
+  }
+
+  #startWriting(): undefined {
+    if (this.#writing) return;
+    this.#writing = true;
+    this.#reactor.addWriter(this);
+  }
+
+  #stopWriting(): void {
+    if (!this.#writing) return;
+    this.#writing = false;
+    this.#reactor.removeWriter(this);
+  }
+
+  #pauseProducer(): void {
+    const producer = this.#producer;
+    if (producer === undefined || !this.#streaming || this.#producerPaused) {
+      return;
+    }
+    this.#producerPaused = true;
+    this.#tell("pauseProducing", () => producer.pauseProducing?.());
+  }
+
+  // Reading
+
+  #startReading(): void {
+    if (this.#reading || this.#isOver() || this.#losing || this.#readEnded) {
+      return;
+    }
+    this.#reading = true;
+    this.#tell(
+      "the reading of a connection",
+      () => this.#reactor.addReader(this),
+    );
+  }
+
+  #stopReading(): void {
+    if (!this.#reading) return;
+    this.#reading = false;
+    this.#reactor.removeReader(this);
+  }
+
+  /**
+   * The peer has closed its half, or everything. Returns what ends the
+   * connection.
+   */
+  #readEnd(): Error | undefined {
+    this.#readEnded = true;
+    this.#stopReading();
+    const protocol = this.#protocol!;
+    const understands = protocol.readConnectionLost !== undefined ||
+      protocol.writeConnectionLost !== undefined;
+    if (!understands) return new ConnectionDone();
+    const thrown = this.#try(
+      "readConnectionLost",
+      () => protocol.readConnectionLost?.(),
+    );
+    return thrown ?? this.#halves();
+  }
+
+  /** Both halves closed make a whole. */
+  #halves(): Error | undefined {
+    return this.#readEnded && this.#writeHalf === "closed"
+      ? new ConnectionDone()
+      : undefined;
+  }
+
+  // The end
+
+  /** It is lost, or will be without anything more being sent. */
+  #isOver(): boolean {
+    return this.#disconnected || this.#ending !== undefined;
+  }
+
+  /** Ends it in a later round. */
+  #endSoon(reason: Error): void {
+    if (this.#isOver()) return;
+    this.#ending = reason;
+    this.#queue.clear();
+    this.#stopReading();
+    this.#stopWriting();
+    this.#reactor.callFromThread(() => this.#disconnect(reason));
+  }
+
+  #disconnect(reason: Error): void {
+    if (this.#disconnected) return;
+    this.#disconnected = true;
+    outlive(this.#reactor, this);
+    this.#stopReading();
+    this.#stopWriting();
+    this.#queue.clear();
+    const allSent = this.#losing && !this.#readEnded &&
+      reason instanceof ConnectionDone;
+    if (allSent) closeGently(this.#reactor, this.#socket);
+    else this.#socket.close(this.#aborted);
+    const producer = this.#producer;
+    const protocol = this.#protocol;
+    const lost = this.#lost;
+    // Whoever keeps the transport does not keep what it served.
+    this.#producer = this.#protocol = this.#lost = undefined;
+    if (producer !== undefined) {
+      this.#tell("stopProducing", () => producer.stopProducing());
+    }
+    this.#tell("connectionLost", () => protocol?.connectionLost?.(reason));
+    lost?.(reason);
+  }
+
+  /**
+   * Calls a function of the protocol's or the producer's.
+   *
+   * @returns What it threw, which is reported already.
+   */
+  #try(where: string, f: () => unknown): Error | undefined {
+    let thrown: Error | undefined;
+    callHandler(this.#reactor, where, f, (error) => thrown = asError(error));
+    return thrown;
+  }
+
+  /** The same. If it throws, the connection ends in a later round. */
+  #tell(where: string, f: () => unknown): void {
+    const thrown = this.#try(where, f);
+    if (thrown !== undefined) this.#endSoon(thrown);
+  }
+}
+
+/** The connections of each reactor that have something to send. */
+const waiting = new WeakMap<Reactor, StreamTransport[]>();
+
+/** Sends from a connection in the next round, together with the others. */
+function flushSoon(reactor: Reactor, transport: StreamTransport): void {
+  const others = waiting.get(reactor);
+  if (others !== undefined) {
+    others.push(transport);
+    return;
+  }
+  reactor.callFromThread(() => {
+    const transports = waiting.get(reactor)!;
+    waiting.delete(reactor);
+    for (const transport of transports) transport.flush();
+  });
+  waiting.set(reactor, [transport]);
+}
+
+function toBytes(data: unknown): Uint8Array {
+  if (data instanceof Uint8Array) return data;
+  if (typeof data === "string") return encoder.encode(data);
+  throw new TypeError(
+    complaint(
+      data,
+      "write to a connection",
+      "data",
+      "a Uint8Array or a string",
+    ),
+  );
+}
+
+function checkProducer(producer: unknown, streaming: unknown): void {
+  const action = "register a producer";
+  if (typeof producer !== "object" || producer === null) {
+    throw new TypeError(complaint(producer, action, "producer", "an object"));
+  }
+  if (typeof streaming !== "boolean") {
+    throw new TypeError(
+      complaint(streaming, action, "streaming", "a boolean"),
+    );
+  }
+  const { resumeProducing, stopProducing, pauseProducing } =
+    producer as Partial<Producer>;
+  checkFunction(resumeProducing, action, "producer.resumeProducing");
+  checkFunction(stopProducing, action, "producer.stopProducing");
+  if (streaming) {
+    checkFunction(pauseProducing, action, "producer.pauseProducing");
+  }
+}
