@@ -7,7 +7,9 @@
  * | to | use |
  * |---|---|
  * | connect, with promises and streams | {@linkcode connect}, {@linkcode listen} |
- * | connect, with callbacks, as for Twisted | {@linkcode connectTCP}, {@linkcode listenTCP} |
+ * | connect, with callbacks, as for Twisted | {@linkcode connectTCP}, {@linkcode listenTCP}, {@linkcode connectUNIX}, {@linkcode listenUNIX} |
+ * | send and receive datagrams | {@linkcode listenUDP}, {@linkcode listenUNIXDatagram}, {@linkcode connectUNIXDatagram} |
+ * | serve sockets that somebody else made | {@linkcode adoptStreamPort}, {@linkcode adoptStream}, {@linkcode activatedSockets} |
  * | start a process | {@linkcode spawnProcess} |
  *
  * @module
@@ -17,10 +19,17 @@ export type { ReactorErrorOptions } from "../errors.ts";
 export type { ChildOptions } from "../../ffi/spawn.ts";
 export type { OpenPtyOptions } from "../../ffi/pty.ts";
 export type { Address, NetAddress, UnixAddress } from "./address.ts";
+export { adoptStream, adoptStreamPort } from "./adopt.ts";
+export type { AdoptStreamOptions } from "./adopt.ts";
 export { connect } from "./connect.ts";
 export type { ConnectOptions } from "./connect.ts";
 export { Connection } from "./connection.ts";
 export type { ClientFactory, Connector } from "./connector.ts";
+export type {
+  DatagramPeer,
+  DatagramProtocol,
+  DatagramTransport,
+} from "./datagram.ts";
 export {
   CannotListenError,
   ConnectBindError,
@@ -50,6 +59,8 @@ export type {
   ServerFactory,
   Transport,
 } from "./protocol.ts";
+export { activatedSockets } from "./socket_activation.ts";
+export type { ActivatedSocket } from "./socket_activation.ts";
 export { connectTCP, listenTCP } from "./tcp.ts";
 export type { ConnectTCPOptions, ListenTCPOptions } from "./tcp.ts";
 export { spawnProcess } from "./process.ts";
@@ -59,3 +70,21 @@ export type {
   ProcessTransport,
   SignalName,
 } from "./process_protocol.ts";
+export { listenUDP } from "./udp.ts";
+export type { GroupOptions, ListenUDPOptions, UDPTransport } from "./udp.ts";
+export {
+  connectUNIX,
+  connectUNIXDatagram,
+  listenUNIX,
+  listenUNIXDatagram,
+} from "./unix.ts";
+export type {
+  ConnectUNIXDatagramOptions,
+  ConnectUNIXOptions,
+  ListenUNIXDatagramOptions,
+  ListenUNIXOptions,
+  UnixClientFactory,
+  UnixServerFactory,
+} from "./unix.ts";
+export type { UnixPathOptions } from "./unix_path.ts";
+export type { UnixProtocol, UnixTransport } from "./unix_stream.ts";

@@ -1,0 +1,283 @@
+/**
+ * UNIX sockets, of streams and of datagrams.
+ *
+ * @module
+ */
+
+import { checkInteger } from "../../ffi/arguments.ts";
+import { POSIX } from "../../ffi/constants.ts";
+import { listenOn } from "../../ffi/socket.ts";
+import { SocketAddress } from "../../ffi/socket_address.ts";
+import { checkDelay } from "../arguments.ts";
+import type { Address } from "./address.ts";
+import { type Reactor, reactor as sharedReactor } from "../reactor.ts";
+import {
+  type ClientFactory,
+  type Connector,
+  StreamConnector,
+} from "./connector.ts";
+import {
+  checkDatagramProtocol,
+  DatagramPort,
+  type DatagramProtocol,
+  type DatagramTransport,
+} from "./datagram.ts";
+import { checkFactory } from "./factories.ts";
+import { type Port, StreamPort } from "./port.ts";
+import type { ServerFactory } from "./protocol.ts";
+import { openUnixDatagram } from "./unix_datagram.ts";
+import {
+  checkUnixPathOptions,
+  UnixPath,
+  type UnixPathOptions,
+} from "./unix_path.ts";
+import { type UnixProtocol, UnixStreamTransport } from "./unix_stream.ts";
+
+/** Makes protocols for connections that come over a UNIX socket. */
+export interface UnixServerFactory extends ServerFactory {
+  /** See {@linkcode ServerFactory.buildProtocol}. */
+  buildProtocol(peer: Address): UnixProtocol | null;
+}
+
+/** Makes protocols for connections over UNIX sockets that a program asked for. */
+export interface UnixClientFactory extends ClientFactory {
+  /** See {@linkcode ServerFactory.buildProtocol}. */
+  buildProtocol(peer: Address): UnixProtocol | null;
+}
+
+/** Options of {@linkcode listenUNIX}. */
+export interface ListenUNIXOptions extends UnixPathOptions {
+  /**
+   * How many connections may wait in the kernel to be taken.
+   *
+   * @default {511}
+   */
+  backlog?: number;
+  /**
+   * The reactor that serves the port.
+   *
+   * @default {reactor}
+   */
+  reactor?: Reactor;
+}
+
+/**
+ * Listens for connections on a UNIX socket. Transports are
+ * {@linkcode UnixTransport}s: they carry descriptors besides.
+ *
+ * @param path Where the socket is in the file system, from which it is removed
+ * when the port stops listening. On Linux, a path that begins with a NUL is an
+ * abstract name.
+ * @param factory Makes the protocols of the connections.
+ * @param options How.
+ * @returns The port, which listens already.
+ * @throws {TypeError} When `path` is no string, or is empty.
+ * @throws {RangeError} When `path` is too long: 107 bytes on Linux, 103 on
+ * macOS.
+ * @throws {CannotListenError} When the path can't be had: also when there is a
+ * socket that nobody listens on any more, unless `wantPID` is set.
+ *
+ * @example Echoing
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { connectUNIX, listenUNIX, type Transport } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const path = `/tmp/echo ${crypto.randomUUID()}`;
+ * const port = listenUNIX(path, {
+ *   buildProtocol() {
+ *     let transport: Transport;
+ *     return {
+ *       makeConnection: (made) => transport = made,
+ *       dataReceived: (data) => transport.write(data),
+ *     };
+ *   },
+ * }, { reactor, mode: 0o600 });
+ *
+ * let answer = "";
+ * connectUNIX(path, {
+ *   buildProtocol: () => ({
+ *     makeConnection: (transport) => transport.write("hello"),
+ *     dataReceived(data) {
+ *       answer = new TextDecoder().decode(data);
+ *       reactor.stop();
+ *     },
+ *   }),
+ * }, { reactor });
+ * await reactor.run();
+ * await port.stopListening();
+ * assertEquals(answer, "hello");
+ * ```
+ */
+export function listenUNIX(
+  path: string,
+  factory: UnixServerFactory,
+  options: ListenUNIXOptions = {},
+): Port {
+  const action = "listen";
+  const { backlog = 511, reactor = sharedReactor } = options;
+  const place = new UnixPath(path, POSIX.SOCK_STREAM, options);
+  checkFactory(factory, action);
+  checkInteger(backlog, action, "options.backlog", 0);
+  checkUnixPathOptions(options, action);
+  return new StreamPort({
+    reactor,
+    factory,
+    Transport: UnixStreamTransport,
+    open: () => place.open((fd) => listenOn(fd, backlog)),
+    closed: () => place.release(),
+  });
+}
+
+/** Options of {@linkcode connectUNIX}. */
+export interface ConnectUNIXOptions {
+  /**
+   * How long an attempt may take, in milliseconds.
+   *
+   * @default {30_000}
+   */
+  timeout?: number;
+  /**
+   * The reactor that serves the connection.
+   *
+   * @default {reactor}
+   */
+  reactor?: Reactor;
+}
+
+/**
+ * Connects to a UNIX socket. The transport is a {@linkcode UnixTransport}: it
+ * carries descriptors besides.
+ *
+ * @param path Where the socket is, or its abstract name.
+ * @param factory Makes the protocol of the connection, and is told of failures:
+ * of a full backlog, too, as a `ConnectError` with `code` `"EAGAIN"`.
+ * @param options How.
+ * @returns The connector: it has begun, and nothing has been called but
+ * `startedConnecting`.
+ * @throws {TypeError} When `path` is no string, or is empty.
+ * @throws {RangeError} When `path` is too long: 107 bytes on Linux, 103 on
+ * macOS.
+ */
+export function connectUNIX(
+  path: string,
+  factory: UnixClientFactory,
+  options: ConnectUNIXOptions = {},
+): Connector {
+  const action = "connect";
+  const { timeout = 30_000, reactor = sharedReactor } = options;
+  const address = SocketAddress.unix(path);
+  checkFactory(factory, action);
+  checkDelay(timeout, action, "options.timeout");
+  return new StreamConnector({
+    reactor,
+    factory,
+    destination: { transport: "unix", path },
+    timeout,
+    Transport: UnixStreamTransport,
+    find(done) {
+      const call = reactor.callLater(0, () => done({ addresses: [address] }));
+      return () => {
+        if (call.active()) call.cancel();
+      };
+    },
+  });
+}
+
+/** Options of {@linkcode listenUNIXDatagram}. */
+export interface ListenUNIXDatagramOptions extends UnixPathOptions {
+  /**
+   * The reactor that serves the port.
+   *
+   * @default {reactor}
+   */
+  reactor?: Reactor;
+}
+
+/**
+ * Receives datagrams on a UNIX socket, and sends others.
+ *
+ * @param path Where the socket is in the file system, from which it is removed
+ * when the port stops listening. On Linux, a path that begins with a NUL is an
+ * abstract name.
+ * @param protocol What happens.
+ * @param options How.
+ * @returns The transport, which is the protocol's, too.
+ * @throws {TypeError} When `path` is no string, or is empty.
+ * @throws {RangeError} When `path` is too long: 107 bytes on Linux, 103 on
+ * macOS.
+ * @throws {CannotListenError} When the path can't be had: also when there is a
+ * socket that nobody listens on any more, unless `wantPID` is set.
+ */
+export function listenUNIXDatagram(
+  path: string,
+  protocol: DatagramProtocol,
+  options: ListenUNIXDatagramOptions = {},
+): DatagramTransport {
+  const action = "listen";
+  const { reactor = sharedReactor } = options;
+  const place = new UnixPath(path, POSIX.SOCK_DGRAM, options);
+  checkDatagramProtocol(protocol, action);
+  checkUnixPathOptions(options, action);
+  const port = new DatagramPort({
+    reactor,
+    protocol,
+    open: () => place.open(),
+    closed: () => place.release(),
+  });
+  port.startListening();
+  return port;
+}
+
+/** Options of {@linkcode connectUNIXDatagram}. */
+export interface ConnectUNIXDatagramOptions extends UnixPathOptions {
+  /**
+   * Where this end is, for the other one to answer to. The default is to have
+   * no name.
+   */
+  bindPath?: string;
+  /**
+   * The reactor that serves the socket.
+   *
+   * @default {reactor}
+   */
+  reactor?: Reactor;
+}
+
+/**
+ * Sends datagrams to one UNIX socket, and receives what comes from there.
+ *
+ * @param path Where the other socket is, or its abstract name.
+ * @param protocol What happens.
+ * @param options How. `mode` and `wantPID` are about `bindPath`.
+ * @returns The transport, which is the protocol's, too.
+ * @throws {TypeError} When a path is no string, or is empty.
+ * @throws {RangeError} When a path is too long: 107 bytes on Linux, 103 on
+ * macOS.
+ * @throws {ConnectError} When there is no such socket.
+ * @throws {CannotListenError} When `bindPath` can't be had.
+ */
+export function connectUNIXDatagram(
+  path: string,
+  protocol: DatagramProtocol,
+  options: ConnectUNIXDatagramOptions = {},
+): DatagramTransport {
+  const action = "connect";
+  const { bindPath, reactor = sharedReactor } = options;
+  const to = SocketAddress.unix(path);
+  const place = bindPath === undefined
+    ? undefined
+    : new UnixPath(bindPath, POSIX.SOCK_DGRAM, options);
+  checkDatagramProtocol(protocol, action);
+  checkUnixPathOptions(options, action);
+  const port = new DatagramPort({
+    reactor,
+    protocol,
+    peer: { path },
+    open: () => openUnixDatagram(to, place),
+    closed: () => place?.release(),
+  });
+  port.startListening();
+  return port;
+}

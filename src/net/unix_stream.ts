@@ -1,0 +1,226 @@
+/**
+ * Connections of UNIX sockets: streams that carry descriptors besides.
+ *
+ * @module
+ */
+
+import { closeDescriptor, duplicate } from "../../ffi/descriptor.ts";
+import {
+  MAX_DESCRIPTORS,
+  receiveWithDescriptors,
+  sendWithDescriptors,
+} from "../../ffi/socket.ts";
+import { type Fd, numberOf } from "../fd.ts";
+import type { Reactor } from "../reactor.ts";
+import { isThenable, reportRejection } from "../thenable.ts";
+import { ERRNO } from "../../ffi/errno.ts";
+import { FileDescriptorOverrun } from "./errors.ts";
+import type { Protocol, Transport } from "./protocol.ts";
+import { report } from "./report.ts";
+import {
+  type StreamSocket,
+  StreamTransport,
+  type StreamTransportOptions,
+  type TCPOption,
+} from "./stream.ts";
+
+/** One end of a connection of UNIX sockets, as a protocol sees it. */
+export interface UnixTransport extends Transport {
+  /**
+   * Sends a descriptor, with the next bytes that go out: it arrives before
+   * those that are written after this call. There must be a byte for each, by
+   * the end of this turn at the latest. If there are more descriptors than
+   * bytes, the connection is lost with a {@linkcode FileDescriptorOverrun}.
+   *
+   * @param fd The descriptor. A duplicate is sent, so that it may be closed at
+   * once.
+   * @throws {Deno.errors.BadResource} When it is not open.
+   */
+  sendFileDescriptor(fd: Fd): void;
+}
+
+/** What happens on a connection of UNIX sockets. */
+export interface UnixProtocol extends Protocol {
+  /**
+   * A descriptor has come: closed on exec, and the protocol's to close. The
+   * bytes that it was sent with are still to come. Without this function,
+   * descriptors are closed, which is reported.
+   */
+  fileDescriptorReceived?(fd: number): unknown;
+}
+
+/** See {@linkcode UnixTransport}. */
+export class UnixStreamTransport extends StreamTransport
+  implements UnixTransport {
+  readonly #socket: UnixStream;
+  readonly #reactor: Reactor;
+
+  /** Makes a connection of a socket. */
+  constructor(options: StreamTransportOptions) {
+    const { reactor } = options;
+    const socket = new UnixStream(options.socket, reactor);
+    super({ ...options, socket });
+    this.#socket = socket;
+    this.#reactor = reactor;
+  }
+
+  override start(protocol: UnixProtocol): void {
+    this.#socket.protocol = protocol;
+    super.start(protocol);
+  }
+
+  sendFileDescriptor(fd: Fd): void {
+    const number = numberOf(fd, "send a descriptor", "fd");
+    if (this.#socket.fd === -1) return;
+    this.#socket.toSend.push(duplicate(number));
+    this.#reactor.callFromThread(() => {
+      const overrun = this.#overrun();
+      if (overrun !== undefined) this.connectionLost(overrun);
+    });
+  }
+
+  override doRead(): unknown {
+    const result = super.doRead();
+    this.#socket.throwWhatWasThrown();
+    return result;
+  }
+
+  override doWrite(): unknown {
+    return this.#overrun() ?? super.doWrite();
+  }
+
+  override flush(): void {
+    const overrun = this.#overrun();
+    if (overrun === undefined) super.flush();
+    else this.connectionLost(overrun);
+  }
+
+  override loseConnection(): void {
+    this.#socket.listening = false;
+    super.loseConnection();
+  }
+
+  override abortConnection(): void {
+    this.#socket.listening = false;
+    super.abortConnection();
+  }
+
+  #overrun(): FileDescriptorOverrun | undefined {
+    return this.#socket.toSend.length > this.bufferedAmount
+      ? new FileDescriptorOverrun()
+      : undefined;
+  }
+}
+
+/** A socket with descriptors to send, and others that have come. */
+class UnixStream implements StreamSocket {
+  readonly #socket: StreamSocket;
+  readonly #reactor: Reactor;
+  /** Duplicates of what is to be sent. */
+  readonly toSend: number[] = [];
+  /** Who gets what comes. */
+  protocol: UnixProtocol | undefined;
+  /** The protocol wants to hear no more. */
+  listening = true;
+  readonly #received: number[] = [];
+  #thrown: { error: unknown } | undefined;
+
+  constructor(socket: StreamSocket, reactor: Reactor) {
+    this.#socket = socket;
+    this.#reactor = reactor;
+  }
+
+  get fd(): number {
+    return this.#socket.fd;
+  }
+
+  receive(into: Uint8Array): number {
+    const received = this.#received;
+    const count = receiveWithDescriptors(this.fd, into, received);
+    if (received.length === 0) return count;
+    for (const descriptor of received.splice(0)) this.#take(descriptor);
+    // A handler that threw or ended the connection gets no bytes any more.
+    return this.#thrown === undefined && this.listening
+      ? count
+      : -ERRNO.EAGAIN!;
+  }
+
+  /** Throws what `fileDescriptorReceived` threw, which nothing else heard of. */
+  throwWhatWasThrown(): void {
+    const thrown = this.#thrown;
+    if (thrown === undefined) return;
+    this.#thrown = undefined;
+    throw thrown.error;
+  }
+
+  #take(descriptor: number): void {
+    const { protocol } = this;
+    if (protocol?.fileDescriptorReceived === undefined) {
+      closeDescriptor(descriptor);
+      report(
+        this.#reactor,
+        new TypeError(
+          `A descriptor was closed: the protocol has no "fileDescriptorReceived" to take it`,
+        ),
+        "fileDescriptorReceived",
+      );
+      return;
+    }
+    if (this.#thrown !== undefined || !this.listening) {
+      return closeDescriptor(descriptor);
+    }
+    try {
+      const result = protocol.fileDescriptorReceived(descriptor);
+      if (!isThenable(result)) return;
+      reportRejection(
+        result,
+        (error) => report(this.#reactor, error, "fileDescriptorReceived"),
+      );
+    } catch (error) {
+      this.#thrown = { error };
+    }
+  }
+
+  send(from: Uint8Array): number {
+    const { toSend } = this;
+    if (toSend.length === 0) return this.#socket.send(from);
+    const some = toSend.slice(0, MAX_DESCRIPTORS);
+    // One byte is enough to carry them. The others are for those that are left.
+    const bytes = toSend.length > some.length ? from.subarray(0, 1) : from;
+    const count = sendWithDescriptors(this.fd, bytes, some);
+    if (count > 0) this.#drop(some.length);
+    return count;
+  }
+
+  close(reset: boolean): void {
+    this.#socket.close(reset);
+    this.#drop(this.toSend.length);
+    this.protocol = undefined;
+  }
+
+  #drop(count: number): void {
+    for (const descriptor of this.toSend.splice(0, count)) {
+      closeDescriptor(descriptor);
+    }
+  }
+
+  endWriting(): void {
+    this.#socket.endWriting();
+  }
+
+  isTransient(errno: number): boolean {
+    return this.#socket.isTransient(errno);
+  }
+
+  explain(errno: number): Error {
+    return this.#socket.explain(errno);
+  }
+
+  setOption(option: TCPOption, on: boolean): void {
+    this.#socket.setOption(option, on);
+  }
+
+  getOption(option: TCPOption): boolean {
+    return this.#socket.getOption(option);
+  }
+}
