@@ -15,7 +15,9 @@ import { asError } from "../errors.ts";
 import type { Reactor } from "../reactor.ts";
 import type { ConnectorOptions } from "./connector.ts";
 import { ConnectError, connectError, ConnectTimeoutError } from "./errors.ts";
+import { Handshake } from "./handshake.ts";
 import { SocketStream } from "./socket_stream.ts";
+import type { StreamSocket } from "./stream.ts";
 
 /** How long to wait for one address before the next is tried beside it, in ms. */
 const STAGGER = 250; // What RFC 8305 recommends.
@@ -25,7 +27,7 @@ const { EINPROGRESS } = ERRNO;
 /** How an attempt ends. One of the two is called, once. */
 export interface AttemptOutcome {
   /** The socket, and the address that it is connected to. */
-  connected(socket: SocketStream, address: SocketAddress): void;
+  connected(socket: StreamSocket, address: SocketAddress): void;
   /** None of the addresses would do, or there was no time left. */
   failed(error: Error): void;
 }
@@ -39,6 +41,7 @@ export class Attempt {
   #stopFinding: (() => void) | undefined;
   #timeout: DelayedCall | undefined;
   #next: DelayedCall | undefined;
+  #handshake: Handshake | undefined;
   #lastError: Error = new ConnectError("There is no address to connect to");
   /** Nothing is under way any more. */
   #stopped = false;
@@ -82,9 +85,13 @@ export class Attempt {
   #stop(): void {
     this.#stopped = true;
     this.#stopFinding?.();
-    for (const timer of [this.#timeout, this.#next]) {
-      if (timer?.active()) timer.cancel();
-    }
+    if (this.#timeout?.active()) this.#timeout.cancel();
+    this.#stopTrying();
+    this.#handshake?.close();
+  }
+
+  #stopTrying(): void {
+    if (this.#next?.active()) this.#next.cancel();
     for (const one of this.#tries) one.close();
     this.#tries.clear();
   }
@@ -127,9 +134,8 @@ export class Attempt {
     const one = new Try(this.#options, address, {
       connected: (socket) => {
         this.#tries.delete(one);
-        this.#over = true;
-        this.#stop();
-        this.#outcome.connected(socket, address);
+        this.#stopTrying();
+        this.#reached(socket, address);
       },
       failed: (error) => {
         this.#tries.delete(one);
@@ -139,6 +145,29 @@ export class Attempt {
       lost: (error) => this.fail(error),
     });
     return one;
+  }
+
+  /** There is a socket, which may have hands to shake first. */
+  #reached(socket: StreamSocket, address: SocketAddress): void {
+    const { reactor } = this.#options;
+    let wrapped = socket;
+    const done = () => {
+      this.#handshake = undefined;
+      this.#over = true;
+      this.#stop();
+      this.#outcome.connected(wrapped, address);
+    };
+    try {
+      wrapped = this.#options.wrap?.(socket) ?? socket;
+      if (wrapped === socket) return done();
+      this.#handshake = new Handshake(reactor, wrapped, {
+        done,
+        failed: (error) => this.fail(error),
+      });
+    } catch (error) {
+      wrapped.close(false);
+      this.fail(asError(error));
+    }
   }
 }
 

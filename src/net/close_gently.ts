@@ -26,7 +26,10 @@ let waste: Uint8Array<ArrayBuffer> | undefined;
  */
 export function closeGently(reactor: Reactor, socket: StreamSocket): void {
   waste ??= new Uint8Array(65_536);
-  if (socket.receive(waste) <= 0) return socket.close(false);
+  const count = socket.receive(waste);
+  const goesOn = count > 0 ||
+    count < 0 && socket.isTransient(-count) && socket.layer?.lingers;
+  if (!goesOn) return socket.close(false);
   try {
     new Discarding(reactor, socket);
   } catch {

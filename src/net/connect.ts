@@ -7,8 +7,11 @@
 import { complaint } from "../arguments.ts";
 import { type Reactor, reactor as sharedReactor } from "../reactor.ts";
 import { type Connection, ConnectionProtocol } from "./connection.ts";
+import type { ClientFactory } from "./connector.ts";
 import { startForPromises } from "./start.ts";
 import { connectTCP } from "./tcp.ts";
+import { connectSSL } from "./tls.ts";
+import type { TLSOptions } from "./tls_options.ts";
 
 /** Options of {@linkcode connect}. */
 export interface ConnectOptions {
@@ -18,6 +21,13 @@ export interface ConnectOptions {
   port: number;
   /** Gives up when it is aborted. Once there is a connection it does nothing. */
   signal?: AbortSignal;
+  /**
+   * How the connection is encrypted. If its `hostname` is missing, the
+   * certificate must be that of the host that is connected to.
+   *
+   * @default {undefined} Not at all.
+   */
+  tls?: TLSOptions;
   /**
    * How long it may take, the look-up of the name included, in milliseconds.
    *
@@ -67,7 +77,8 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   if (typeof options !== "object" || options === null) {
     throw new TypeError(complaint(options, action, "options", "an object"));
   }
-  const { hostname, port, signal, timeout, reactor = sharedReactor } = options;
+  const { hostname, port, signal, tls, timeout, reactor = sharedReactor } =
+    options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(
       complaint(signal, action, "options.signal", "an AbortSignal"),
@@ -76,10 +87,13 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   signal?.throwIfAborted();
   startForPromises(reactor);
   const { promise, resolve, reject } = Promise.withResolvers<Connection>();
-  const connector = connectTCP(hostname, port, {
+  const factory: ClientFactory = {
     buildProtocol: () => new ConnectionProtocol(resolve),
     clientConnectionFailed: (_connector, reason) => reject(reason),
-  }, { timeout, reactor });
+  };
+  const connector = tls === undefined
+    ? connectTCP(hostname, port, factory, { timeout, reactor })
+    : connectSSL(hostname, port, factory, { timeout, reactor, tls });
   const abort = () => {
     reject(signal!.reason);
     if (connector.state === "connecting") connector.stopConnecting();

@@ -7,6 +7,7 @@
 import { ConnectionDone } from "../errors.ts";
 import type { Address } from "./address.ts";
 import type { Producer, Protocol, Transport } from "./protocol.ts";
+import type { TLSOptions } from "./tls_options.ts";
 
 /**
  * A connection as a {@linkcode Transport}, an async iterable of what comes, and
@@ -121,6 +122,11 @@ export class Connection
   /** See {@linkcode Transport.unregisterProducer}. */
   unregisterProducer(): void {
     this.#transport.unregisterProducer();
+  }
+
+  /** See {@linkcode Transport.startTLS}. */
+  startTLS(options?: TLSOptions): void {
+    this.#transport.startTLS(options);
   }
 
   /** See {@linkcode Transport.getPeer}. */

@@ -14,8 +14,8 @@ import { NotConnectingError, UserError } from "./errors.ts";
 import { beginUse, endUse } from "./factories.ts";
 import type { Protocol, ServerFactory } from "./protocol.ts";
 import { callHandler } from "./report.ts";
-import { hostOf, type SocketStream } from "./socket_stream.ts";
-import { StreamTransport } from "./stream.ts";
+import { hostOf } from "./socket_stream.ts";
+import { type StreamSocket, StreamTransport } from "./stream.ts";
 
 /**
  * Makes protocols for connections that a program asked for.
@@ -75,6 +75,10 @@ export interface ConnectorOptions {
   ): () => void;
   /** Binds a socket that was made for an address, if that is wanted. */
   bind?(fd: number, address: SocketAddress): void;
+  /** Puts something between a socket and its transport, which shakes hands. */
+  wrap?(socket: StreamSocket): StreamSocket;
+  /** Called when everything is over, until the next `connect()`. */
+  rested?(): void;
 }
 
 /** See {@linkcode Connector}. */
@@ -143,8 +147,9 @@ export class StreamConnector implements Connector {
     this.#attempt?.fail(reason);
   }
 
-  #connected(socket: SocketStream, address: SocketAddress): void {
-    const { reactor, factory, Transport = StreamTransport } = this.#options;
+  #connected(socket: StreamSocket, address: SocketAddress): void {
+    const { reactor, factory, destination, Transport = StreamTransport } =
+      this.#options;
     let peer: Address;
     let host: Address;
     let protocol: Protocol | null | undefined;
@@ -167,6 +172,8 @@ export class StreamConnector implements Connector {
       host: host!,
       peer: peer!,
       lost: (reason) => this.#lost(reason),
+      role: "client",
+      hostname: "hostname" in destination ? destination.hostname : undefined,
     });
     this.#transport.start(protocol);
   }
@@ -196,6 +203,7 @@ export class StreamConnector implements Connector {
     callHandler(reactor, where, tell);
     if (this.#state !== "disconnected") return;
     this.#used = false;
+    this.#options.rested?.();
     callHandler(reactor, "doStop", () => endUse(factory));
   }
 }

@@ -12,6 +12,8 @@ import type { Port } from "./port.ts";
 import type { ServerFactory } from "./protocol.ts";
 import { startForPromises } from "./start.ts";
 import { listenTCP } from "./tcp.ts";
+import { listenSSL } from "./tls.ts";
+import type { TLSOptions } from "./tls_options.ts";
 
 /** Options of {@linkcode listen}. */
 export interface ListenOptions {
@@ -29,6 +31,12 @@ export interface ListenOptions {
    * @default {511}
    */
   backlog?: number;
+  /**
+   * How the connections are encrypted: `cert` and `key` must be there.
+   *
+   * @default {undefined} Not at all.
+   */
+  tls?: TLSOptions;
   /**
    * The reactor that serves the port and its connections. It is started on
    * Deno's loop if nothing has started it.
@@ -76,10 +84,12 @@ export function listen(options: ListenOptions): Listener {
   if (typeof options !== "object" || options === null) {
     throw new TypeError(complaint(options, "listen", "options", "an object"));
   }
-  const { hostname, port, backlog, reactor = sharedReactor } = options;
+  const { hostname, port, backlog, tls, reactor = sharedReactor } = options;
   startForPromises(reactor);
   return new ConnectionListener((factory) =>
-    listenTCP(port, factory, { hostname, backlog, reactor })
+    tls === undefined
+      ? listenTCP(port, factory, { hostname, backlog, reactor })
+      : listenSSL(port, factory, { hostname, backlog, reactor, tls })
   );
 }
 

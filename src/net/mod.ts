@@ -8,6 +8,7 @@
  * |---|---|
  * | connect, with promises and streams | {@linkcode connect}, {@linkcode listen} |
  * | connect, with callbacks, as for Twisted | {@linkcode connectTCP}, {@linkcode listenTCP}, {@linkcode connectUNIX}, {@linkcode listenUNIX} |
+ * | the same, encrypted | {@linkcode connectSSL}, {@linkcode listenSSL}, {@linkcode Transport.startTLS}, the option `tls` |
  * | send and receive datagrams | {@linkcode listenUDP}, {@linkcode listenUNIXDatagram}, {@linkcode connectUNIXDatagram} |
  * | serve sockets that somebody else made | {@linkcode adoptStreamPort}, {@linkcode adoptStream}, {@linkcode activatedSockets} |
  * | start a process | {@linkcode spawnProcess} |
@@ -61,6 +62,11 @@ export type {
 } from "./protocol.ts";
 export { activatedSockets } from "./socket_activation.ts";
 export type { ActivatedSocket } from "./socket_activation.ts";
+export { connectSSL, listenSSL } from "./tls.ts";
+export type { ConnectSSLOptions, ListenSSLOptions } from "./tls.ts";
+export { TLSError } from "./tls_error.ts";
+export type { TLSErrorOptions } from "./tls_error.ts";
+export type { TLSOptions } from "./tls_options.ts";
 export { connectTCP, listenTCP } from "./tcp.ts";
 export type { ConnectTCPOptions, ListenTCPOptions } from "./tcp.ts";
 export { spawnProcess } from "./process.ts";

@@ -18,7 +18,7 @@ import { beginUse, endUse } from "./factories.ts";
 import type { Protocol, ServerFactory } from "./protocol.ts";
 import { callHandler, report } from "./report.ts";
 import { hostOf, SocketStream } from "./socket_stream.ts";
-import { StreamTransport } from "./stream.ts";
+import { type StreamSocket, StreamTransport } from "./stream.ts";
 
 /** A socket that takes connections. */
 export interface Port extends AsyncDisposable {
@@ -58,6 +58,8 @@ export interface PortOptions {
   open(): number;
   /** Called after it was closed. */
   closed?(): void;
+  /** Puts something between a socket and its transport. */
+  wrap?(socket: StreamSocket): StreamSocket;
 }
 
 const { EAGAIN, EWOULDBLOCK, EMFILE, EPERM, ECONNABORTED } = ERRNO;
@@ -172,13 +174,16 @@ export class StreamPort implements Port, ReadDescriptor {
 
   #accepted(fd: number): void {
     const { factory, reactor, Transport = StreamTransport } = this.#options;
-    const socket = new SocketStream(fd);
+    let socket: StreamSocket = new SocketStream(fd);
     callHandler(reactor, "buildProtocol", () => {
       const peer = toAddress(this.#from, "stream");
       const host = hostOf(fd);
       const protocol: Protocol | null | undefined = factory.buildProtocol(peer);
-      if (protocol === null || protocol === undefined) socket.close(false);
-      else new Transport({ reactor, socket, host, peer }).start(protocol);
+      if (protocol === null || protocol === undefined) {
+        return socket.close(false);
+      }
+      socket = this.#options.wrap?.(socket) ?? socket;
+      new Transport({ reactor, socket, host, peer }).start(protocol);
     }, () => socket.close(false));
   }
 

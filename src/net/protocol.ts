@@ -5,6 +5,7 @@
  */
 
 import type { Address } from "./address.ts";
+import type { TLSOptions } from "./tls_options.ts";
 
 /**
  * What happens on a connection. Any object with these functions is one; all but
@@ -105,6 +106,22 @@ export interface Transport {
   registerProducer(producer: Producer, streaming: boolean): void;
   /** The producer has no more. */
   unregisterProducer(): void;
+  /**
+   * Goes on in TLS, after what was written before. What has come before is
+   * plain; from now on nothing else is taken. The handshake goes on by itself: if
+   * it fails, the connection is lost with a `TLSError`. After the end
+   * it does nothing.
+   *
+   * The side that connected is the client. If `options.hostname` is missing, it
+   * expects the certificate of the host that it connected to.
+   *
+   * @throws {TypeError} When an option is not of the right type or is missing,
+   * or a certificate cannot be read.
+   * @throws {RangeError} When the connection is encrypted already, or an option
+   * is out of range.
+   * @throws {Deno.errors.NotFound} When OpenSSL 3 is not installed.
+   */
+  startTLS(options?: TLSOptions): void;
   /** The address of the other end. */
   getPeer(): Address;
   /** The address of this end. */

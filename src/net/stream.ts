@@ -27,6 +27,9 @@ import { endWithReactor, outlive } from "./dependents.ts";
 import type { Producer, Protocol, Transport } from "./protocol.ts";
 import { callHandler, report } from "./report.ts";
 import { SendQueue } from "./send_queue.ts";
+import { TLSContext } from "./tls_context.ts";
+import type { TLSOptions, TLSRole } from "./tls_options.ts";
+import { TLSStream } from "./tls_stream.ts";
 
 /** What can be switched on and off on a TCP connection. */
 export type TCPOption = "noDelay" | "keepAlive";
@@ -51,6 +54,22 @@ export interface StreamSocket {
   setOption(option: TCPOption, on: boolean): void;
   /** Whether an option is on. */
   getOption(option: TCPOption): boolean;
+  /** What there is between it and the kernel's socket, if anything. */
+  readonly layer?: StreamLayer;
+}
+
+/** What keeps bytes of its own between the program and the kernel, as TLS does. */
+export interface StreamLayer {
+  /** There may be more to receive, whatever the kernel's socket says. */
+  readonly pending: boolean;
+  /** Nothing is sent before something has come from the peer. */
+  readonly handshaking: boolean;
+  /** There is something to flush. */
+  readonly unsent: boolean;
+  /** After the end the peer has something to say, which must find a socket. */
+  readonly lingers: boolean;
+  /** Sends what it has to say. Returns 0 if that is all, or a negative errno. */
+  flush(): number;
 }
 
 /** How {@linkcode StreamTransport} is made. */
@@ -65,6 +84,10 @@ export interface StreamTransportOptions {
   peer: Address;
   /** Called after the protocol's `connectionLost`. */
   lost?: (reason: Error) => void;
+  /** Which side it is in `startTLS`. @default {"server"} */
+  role?: TLSRole;
+  /** Whose certificate it expects in `startTLS`, if nobody says. */
+  hostname?: string;
 }
 
 /** More than this many bytes unsent, and a streaming producer is paused. */
@@ -85,13 +108,17 @@ const encoder = new TextEncoder();
 export class StreamTransport
   implements Transport, ReadDescriptor, WriteDescriptor {
   readonly #reactor: Reactor;
-  readonly #socket: StreamSocket;
+  #socket: StreamSocket;
   readonly #host: Address;
   readonly #peer: Address;
+  readonly #role: TLSRole;
+  readonly #hostname: string | undefined;
   readonly #queue = new SendQueue();
   #lost: ((reason: Error) => void) | undefined;
   #protocol: Protocol | undefined;
   #reading = false;
+  /** It receives in a later round what the kernel does not know of. */
+  #readingAgain = false;
   #writing = false;
   /** It is among those that the reactor sends from in the next round. */
   #flushing = false;
@@ -117,6 +144,8 @@ export class StreamTransport
     this.#host = options.host;
     this.#peer = options.peer;
     this.#lost = options.lost;
+    this.#role = options.role ?? "server";
+    this.#hostname = options.hostname;
   }
 
   /** Gives it to its protocol, and begins to read. */
@@ -134,7 +163,8 @@ export class StreamTransport
       (protocol as { transport?: Transport }).transport = this;
       return protocol.connectionMade?.();
     });
-    if (!this.#paused) this.#startReading();
+    this.#startReading();
+    if (this.#socket.layer?.unsent) this.#flushSoon();
   }
 
   // What the reactor calls
@@ -150,7 +180,10 @@ export class StreamTransport
    */
   doRead(): unknown {
     const buffer = receiveBuffer ??= new Uint8Array(ENOUGH);
+    const { layer } = this.#socket;
+    const handshaking = layer?.handshaking;
     const count = this.#socket.receive(buffer);
+    if (layer !== undefined) this.#received(layer, handshaking!);
     if (count > 0) {
       const result = this.#protocol!.dataReceived(buffer.slice(0, count));
       // A promise is the reactor's to look after. An Error would end the
@@ -190,7 +223,7 @@ export class StreamTransport
   loseConnection(): void {
     if (this.#isOver() || this.#losing) return;
     this.#losing = true;
-    this.#stopReading();
+    if (!this.#socket.layer?.handshaking) this.#stopReading();
     this.#flushSoon();
   }
 
@@ -208,7 +241,7 @@ export class StreamTransport
 
   pauseProducing(): void {
     this.#paused = true;
-    this.#stopReading();
+    if (!this.#socket.layer?.handshaking) this.#stopReading();
   }
 
   resumeProducing(): void {
@@ -243,6 +276,30 @@ export class StreamTransport
     this.#producer = undefined;
     // What waits for the last bytes has them now.
     if (this.#losing || this.#writeHalf === "closing") this.#flushSoon();
+  }
+
+  startTLS(options: TLSOptions = {}): void {
+    if (this.#isOver() || this.#losing || this.#writeHalf !== "open") return;
+    if (this.#socket.layer !== undefined) {
+      throw new RangeError(
+        "Cannot start TLS: the connection is encrypted already",
+      );
+    }
+    using context = new TLSContext(this.#role, {
+      hostname: this.#hostname,
+      ...options,
+    });
+    const queue = this.#queue;
+    const before = new Uint8Array(queue.length);
+    for (let end = 0; queue.length > 0;) {
+      const head = queue.head();
+      before.set(head, end);
+      end += head.length;
+      queue.shift(head.length);
+    }
+    this.#socket = new TLSStream(this.#socket, context, before);
+    this.#startReading(); // The handshake does not wait for a paused protocol.
+    this.#flushSoon();
   }
 
   getPeer(): Address {
@@ -323,13 +380,31 @@ export class StreamTransport
         if (!this.#socket.isTransient(-count)) {
           return this.#socket.explain(-count);
         }
-        return this.#startWriting();
+        return this.#wait();
       }
       queue.shift(count);
       if (count < head.length) return this.#startWriting();
     }
+    const { layer } = this.#socket;
+    if (layer !== undefined) {
+      const ends = this.#losing || this.#writeHalf === "closing";
+      if (ends && this.#producer === undefined) this.#socket.endWriting();
+      const errno = layer.flush();
+      if (errno < 0) {
+        return this.#socket.isTransient(-errno)
+          ? this.#startWriting()
+          : this.#socket.explain(-errno);
+      }
+    }
     this.#stopWriting();
     return this.#sent();
+  }
+
+  /** Waits until there is room, or until the peer has shaken hands. */
+  #wait(): undefined {
+    const { layer } = this.#socket;
+    if (layer?.handshaking && !layer.unsent) this.#stopWriting();
+    else this.#startWriting();
   }
 
   /** Everything is sent. Returns what ends the connection. */
@@ -377,10 +452,12 @@ export class StreamTransport
   // Reading
 
   #startReading(): void {
-    if (this.#reading || this.#isOver() || this.#losing || this.#readEnded) {
-      return;
-    }
+    if (this.#reading || this.#isOver() || this.#readEnded) return;
+    const { layer } = this.#socket;
+    const wanted = !this.#paused && !this.#losing;
+    if (!wanted && !layer?.handshaking) return;
     this.#reading = true;
+    if (layer?.pending) this.#readAgain();
     this.#tell(
       "the reading of a connection",
       () => this.#reactor.addReader(this),
@@ -391,6 +468,32 @@ export class StreamTransport
     if (!this.#reading) return;
     this.#reading = false;
     this.#reactor.removeReader(this);
+  }
+
+  /** The layer below has received something, and may have more to do. */
+  #received(layer: StreamLayer, handshaking: boolean): void {
+    const shaken = handshaking && !layer.handshaking;
+    if (shaken && (this.#paused || this.#losing)) this.#stopReading();
+    if (shaken || layer.unsent) this.#flushSoon();
+    if (layer.pending) this.#readAgain();
+  }
+
+  /** Receives in a later round, of which no socket would remind it. */
+  #readAgain(): void {
+    if (this.#readingAgain) return;
+    this.#readingAgain = true;
+    this.#reactor.callFromThread(() => {
+      this.#readingAgain = false;
+      if (!this.#reading || !this.#socket.layer?.pending) return;
+      let reason: Error | undefined;
+      callHandler(this.#reactor, "dataReceived", () => {
+        const result = this.doRead();
+        if (!isError(result)) return result;
+        reason = result;
+        return undefined;
+      }, (error) => reason = asError(error));
+      if (reason !== undefined) this.#disconnect(reason);
+    });
   }
 
   /**

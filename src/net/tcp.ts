@@ -22,11 +22,12 @@ import { cannotListen } from "./cannot_listen.ts";
 import {
   type ClientFactory,
   type Connector,
+  type ConnectorOptions,
   StreamConnector,
 } from "./connector.ts";
 import { ConnectBindError, InvalidAddressError } from "./errors.ts";
 import { checkFactory } from "./factories.ts";
-import { type Port, StreamPort } from "./port.ts";
+import { type Port, type PortOptions, StreamPort } from "./port.ts";
 import type { ServerFactory } from "./protocol.ts";
 import { lookUp } from "./resolver.ts";
 
@@ -94,6 +95,16 @@ export function listenTCP(
   factory: ServerFactory,
   options: ListenTCPOptions = {},
 ): Port {
+  return listenTCPWith(port, factory, options);
+}
+
+/** The same, with something between the sockets and the transports. */
+export function listenTCPWith(
+  port: number,
+  factory: ServerFactory,
+  options: ListenTCPOptions,
+  layer: Pick<PortOptions, "wrap" | "closed"> = {},
+): Port {
   const action = "listen";
   checkPort(port, action, "port", 0);
   checkFactory(factory, action);
@@ -115,6 +126,7 @@ export function listenTCP(
     );
   }
   return new StreamPort({
+    ...layer,
     reactor,
     factory,
     open() {
@@ -202,6 +214,17 @@ export function connectTCP(
   factory: ClientFactory,
   options: ConnectTCPOptions = {},
 ): Connector {
+  return connectTCPWith(hostname, port, factory, options);
+}
+
+/** The same, with something between the socket and the transport. */
+export function connectTCPWith(
+  hostname: string,
+  port: number,
+  factory: ClientFactory,
+  options: ConnectTCPOptions,
+  layer: Pick<ConnectorOptions, "wrap" | "rested"> = {},
+): Connector {
   const action = "connect";
   checkString(hostname, action, "hostname");
   checkPort(port, action, "port", 1);
@@ -210,6 +233,7 @@ export function connectTCP(
   checkDelay(timeout, action, "options.timeout");
   if (bindAddress !== undefined) checkBindAddress(bindAddress, action);
   return new StreamConnector({
+    ...layer,
     reactor,
     factory,
     destination: { transport: "tcp", hostname, port },
