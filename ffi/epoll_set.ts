@@ -21,6 +21,7 @@ import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 import { check, ERRNO, interrupted } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
 import { errno, libc, linux, type LinuxLibc } from "./libc.ts";
+import { Moment } from "./moment.ts";
 import {
   INTERNAL,
   LONGEST_WAIT,
@@ -93,6 +94,7 @@ export class EpollSet implements ReadinessSet {
    */
   readonly #alwaysReady = new Map<number, AlwaysReady>();
   readonly #identities = new FileIdentities();
+  readonly #moment = new Moment();
 
   /** Makes an empty set: three descriptors. */
   constructor() {
@@ -187,6 +189,10 @@ export class EpollSet implements ReadinessSet {
       if (this.results[at + 1] === INTERNAL) this.#settle(this.results[at]!);
     }
     return this.immediate ? this.#appendAlwaysReady(count) : count;
+  }
+
+  linger(ms: number): boolean {
+    return this.#moment.wait(this.table, 1, ms);
   }
 
   prepare(ms: number, deadline: number): number {

@@ -19,6 +19,7 @@ import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 import { check, ERRNO, interrupted } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
 import { type Libc, libc, linux } from "./libc.ts";
+import { Moment } from "./moment.ts";
 import {
   INTERNAL,
   type ReadinessSet,
@@ -54,6 +55,7 @@ export class PollSet implements ReadinessSet {
   #count = 0;
   readonly #slots = new Map<number, number>();
   readonly #identities = new FileIdentities();
+  readonly #moment = new Moment();
   readonly #wakeEnds: readonly [read: number, write: number];
   readonly #wakeBytes = new Uint8Array(8).fill(1);
   #wakePending = false;
@@ -129,6 +131,10 @@ export class PollSet implements ReadinessSet {
       this.results[at + 2] = this.#serials[slot]!;
     }
     return found;
+  }
+
+  linger(ms: number): boolean {
+    return this.#moment.wait(this.#own, this.#count, ms);
   }
 
   prepare(ms: number): number {

@@ -106,6 +106,15 @@ export interface ReadinessSet {
   drain(timeout: number): number;
 
   /**
+   * Blocks this thread for a moment, until something is ready, where the system
+   * can wait for less than a millisecond.
+   *
+   * @param ms How long at most, in milliseconds.
+   * @returns Whether it is worth a {@linkcode drain}.
+   */
+  linger(ms: number): boolean;
+
+  /**
    * Gets ready for a wait.
    *
    * @param ms The time until the nearest timer: 0 now, -1 none.

@@ -223,6 +223,11 @@ export const LINUX_SYMBOLS = {
    * timeout)`
    */
   epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  /**
+   * `int ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+   * const sigset_t *mask)`
+   */
+  ppoll: { parameters: ["buffer", "u32", "buffer", "buffer"], result: "i32" },
   /** `int eventfd(unsigned int value, int flags)` */
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   /** `int timerfd_create(int clock, int flags)` */

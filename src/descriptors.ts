@@ -61,6 +61,15 @@ export interface ReadDescriptor {
   readConnectionLost?(reason: Error): void;
   /** A name for messages and `inspect()`. */
   label?: string;
+  /**
+   * A promise: while the object is registered, nobody closes its descriptor
+   * without removing the object first. The reactor then believes an event as it
+   * comes. Without the promise it asks the kernel once a turn whether the number
+   * still is the file that was registered, which is a system call.
+   *
+   * @default {false}
+   */
+  readonly owned?: boolean;
 }
 
 /** Something with a descriptor to write to. */
@@ -84,6 +93,15 @@ export interface WriteDescriptor {
   connectionLost(reason: Error): void;
   /** A name for messages and `inspect()`. */
   label?: string;
+  /**
+   * A promise: while the object is registered, nobody closes its descriptor
+   * without removing the object first. The reactor then believes an event as it
+   * comes. Without the promise it asks the kernel once a turn whether the number
+   * still is the file that was registered, which is a system call.
+   *
+   * @default {false}
+   */
+  readonly owned?: boolean;
 }
 
 /** A wait or a watch: what the promise side registers. */
@@ -123,6 +141,10 @@ class Entry implements Registration {
    */
   observers: readonly Observer[] = [];
   proof = -1;
+  /** Somebody has promised that the number is what was registered. */
+  owned = false;
+  /** The set is to follow at the end of the round. */
+  dirty = false;
 
   constructor(fd: number, serial: number, mask: number) {
     this.fd = fd;
@@ -213,6 +235,10 @@ export function leaveReactors(fd: number): void {
 export class Descriptors {
   readonly #options: DescriptorsOptions;
   readonly #entries: (Entry | undefined)[] = [];
+  /** A turn is on: what changes is told to the set at the end of the round. */
+  #deferring = false;
+  /** Those whose interest may have changed in this round. */
+  readonly #dirty: Entry[] = [];
   /** The number of entries. */
   #size = 0;
   readonly #readers = new Map<ReadDescriptor, Entry>();
@@ -254,6 +280,7 @@ export class Descriptors {
     this.removeReader(reader); // It may have had another number before.
     this.#register(fd, action, POLL.IN, (entry) => {
       entry.reader = reader;
+      entry.owned ||= reader.owned === true;
       entry.readerRound = this.#round;
       entry.readerStack = this.#stack();
       this.#readers.set(reader, entry);
@@ -275,6 +302,7 @@ export class Descriptors {
     this.removeWriter(writer); // It may have had another number before.
     this.#register(fd, action, POLL.OUT, (entry) => {
       entry.writer = writer;
+      entry.owned ||= writer.owned === true;
       entry.writerRound = this.#round;
       entry.writerStack = this.#stack();
       this.#writers.set(writer, entry);
@@ -384,6 +412,27 @@ export class Descriptors {
   /** A turn begins. */
   beginTurn(): void {
     this.#turn++;
+    this.#deferring = true;
+  }
+
+  /** A turn ends: from here on the set follows every change at once. */
+  endTurn(): void {
+    this.#deferring = false;
+    this.settle();
+  }
+
+  /**
+   * Makes the set follow what has changed in this round. What was undone in the
+   * same round costs no system call.
+   */
+  settle(): void {
+    const dirty = this.#dirty;
+    if (dirty.length === 0) return; // As nearly always.
+    for (const entry of dirty) {
+      entry.dirty = false;
+      if (this.#entries[entry.fd] === entry) this.#follow(entry);
+    }
+    dirty.length = 0;
   }
 
   /**
@@ -410,8 +459,8 @@ export class Descriptors {
         continue;
       }
       // A hang-up of one whose watchers all rest. To look at it would make the
-      // kernel tell of it again.
-      if (entry.mask === 0) continue;
+      // kernel tell of it again. Or they have left in this round.
+      if (entry.mask === 0 || entry.isEmpty) continue;
       delivered++;
       const events = results[at]!;
       if ((events & POLL.NVAL) !== 0) this.#wentAway(entry);
@@ -423,7 +472,7 @@ export class Descriptors {
   /** For `inspect()`. */
   report(): DescriptorReport[] {
     return this.#all().map((entry) => {
-      const { fd, mask, reader, writer } = entry;
+      const { fd, wanted: mask, reader, writer } = entry;
       const interest: ("readable" | "writable" | "priority")[] = [];
       if ((mask & POLL.IN) !== 0) interest.push("readable");
       if ((mask & POLL.OUT) !== 0) interest.push("writable");
@@ -491,6 +540,8 @@ export class Descriptors {
       if (errno !== 0) throw refusal(action, fd, errno);
       this.#entries[fd] = entry;
       if (this.#size++ === 0) inUse.add(this);
+    } else if (this.#deferring) {
+      this.#followLater(entry);
     } else if ((entry.mask | mask) !== entry.mask) {
       const errno = set.change(fd, entry.serial, entry.mask | mask);
       if (errno !== 0) throw refusal(action, fd, errno);
@@ -510,26 +561,38 @@ export class Descriptors {
     return this.#serial;
   }
 
-  /**
-   * Makes the set follow what the entry wants, after somebody has left it or
-   * asks for something else.
-   */
+  /** Somebody has left the entry, or asks for something else. */
   #update(entry: Entry): void {
+    const { reader, writer } = entry;
+    const owned = reader?.owned === true || writer?.owned === true;
+    // Up to now its owner has vouched for it.
+    if (entry.owned && !owned) entry.proof = this.#stamp();
+    entry.owned = owned;
+    if (this.#deferring) this.#followLater(entry);
+    else this.#follow(entry);
+    this.#options.changed();
+    this.#options.refsChanged();
+  }
+
+  #followLater(entry: Entry): void {
+    if (entry.dirty) return;
+    entry.dirty = true;
+    this.#dirty.push(entry);
+  }
+
+  /** Makes the set follow what the entry wants. */
+  #follow(entry: Entry): void {
     const set = this.#options.set();
+    const { wanted } = entry;
     if (entry.isEmpty) {
       this.#forget(entry);
       set.remove(entry.fd, entry.serial);
-    } else {
-      const { wanted } = entry;
-      if (wanted !== entry.mask) {
-        entry.mask = wanted;
-        if (set.change(entry.fd, entry.serial, wanted) !== 0) {
-          return this.#wentAway(entry);
-        }
+    } else if (wanted !== entry.mask) {
+      entry.mask = wanted;
+      if (set.change(entry.fd, entry.serial, wanted) !== 0) {
+        this.#wentAway(entry);
       }
     }
-    this.#options.changed();
-    this.#options.refsChanged();
   }
 
   #forget(entry: Entry): void {
@@ -600,14 +663,20 @@ export class Descriptors {
    * With epoll one look a turn is enough, and one more whenever a number was
    * given back since: the kernel removes a closed file from its sets, unless a
    * duplicate keeps it open. poll() knows nothing but numbers, so there it
-   * takes a look at each event.
+   * takes a look at each event. An owner's promise takes none.
    */
   #isGenuine(set: ReadinessSet, entry: Entry): boolean {
-    const stamp = set.borrows ? NaN : this.#turn + closeCount();
+    if (entry.owned) return true;
+    const stamp = set.borrows ? NaN : this.#stamp();
     if (entry.proof === stamp) return true;
     if (!set.holds(entry.fd, entry.serial, entry.mask)) return false;
     entry.proof = stamp;
     return true;
+  }
+
+  /** What a proof is good for. */
+  #stamp(): number {
+    return this.#turn + closeCount();
   }
 
   /**
@@ -710,8 +779,6 @@ export class Descriptors {
     method: "doRead" | "doWrite",
   ): void {
     this.#current = object;
-    const report = (error: unknown) =>
-      this.#options.report(error, `${method} of descriptor ${entry.fd}`);
     try {
       const number = currentNumber(object);
       const outcome = number !== entry.fd
@@ -723,13 +790,22 @@ export class Descriptors {
         : (object as WriteDescriptor).doWrite();
       if (outcome === undefined) return; // As nearly always.
       if (isError(outcome)) this.#conclude(object, outcome, method);
-      else if (isThenable(outcome)) reportRejection(outcome, report);
+      else if (isThenable(outcome)) {
+        reportRejection(
+          outcome,
+          (error) => this.#reportOf(entry, method, error),
+        );
+      }
     } catch (error) {
-      report(error);
+      this.#reportOf(entry, method, error);
       this.#conclude(object, asError(error), method);
     } finally {
       this.#current = undefined;
     }
+  }
+
+  #reportOf(entry: Entry, method: string, error: unknown): void {
+    this.#options.report(error, `${method} of descriptor ${entry.fd}`);
   }
 
   /** A callback has ended its descriptor, or half of it. */

@@ -1139,6 +1139,7 @@ export class Reactor implements AsyncDisposable {
     const loop = new TurnLoop(
       {
         begin: () => this.#descriptors.beginTurn(),
+        end: () => this.#descriptors.endTurn(),
         round: (ready) => this.#round(ready, goOn),
         timeout: () => this.#timeout(),
         deadline: () => this.#calls.next(),
@@ -1321,6 +1322,7 @@ export class Reactor implements AsyncDisposable {
 
   #closeSet(): void {
     this.#over = true;
+    this.#descriptors.endTurn();
     this.#set?.close();
     this.#set = undefined;
   }
@@ -1349,6 +1351,7 @@ export class Reactor implements AsyncDisposable {
     if (this.#attachments.size > 0 && goOn()) {
       ran += this.#attachments.step(ran > 0, goOn);
     }
+    this.#descriptors.settle();
     return ran;
   }
 

@@ -65,6 +65,8 @@ export type Host =
 export interface Rounds {
   /** A turn begins. */
   begin(): void;
+  /** A turn ends: the set is to be what it is waited for. */
+  end(): void;
   /**
    * One round: dispatch what the set's drain found, then the queue, then the
    * timers that are due.
@@ -113,6 +115,19 @@ export interface Counters {
   wakes: number;
 }
 
+/**
+ * How long a work item that has served something waits for more before it goes
+ * the long way through the worker, in milliseconds. A peer that answers at once
+ * does so within that time; nobody else notices it.
+ */
+const LINGER = 0.05;
+
+/** After so many times in vain, waiting for more is left alone for a while. */
+const MOST_IN_VAIN = 4;
+
+/** That while, in turns. */
+const DISCOURAGED = 64;
+
 /** After so many turns in a row that failed, a reactor will not recover. */
 const MOST_FAILURES = 3;
 
@@ -145,6 +160,11 @@ export class TurnLoop {
   #item = 0;
   /** The last work item ended because its budget was spent. */
   #spent = false;
+  /**
+   * How often in a row nothing came while it lingered; below zero, how many
+   * times it is not to.
+   */
+  #inVain = 0;
   /** How many turns in a row have failed. */
   #failures = 0;
   /**
@@ -240,6 +260,7 @@ export class TurnLoop {
 
   /** Ends a run of the main side: from here on the worker may poll. */
   park(): void {
+    this.#rounds.end();
     if (this.#phase === "ended") return;
     this.#phase = "parked";
     this.#counters.parks++;
@@ -325,11 +346,13 @@ export class TurnLoop {
       this.#rounds.timeout(),
       this.#rounds.deadline(),
     );
-    if (attachments.size === 0) return this.#turn(sooner(ms, timeout));
+    if (attachments.size === 0) {
+      return this.#turn(sooner(ms, timeout), false);
+    }
     attachments.combine(this.#set);
     const stepIn = wholeMilliseconds(attachments.timeout());
     attachments.wait(sooner(sooner(ms, timeout), stepIn));
-    return this.#turn(0);
+    return this.#turn(0, false);
   }
 
   /**
@@ -479,7 +502,7 @@ export class TurnLoop {
   /**
    * Rounds while there is something to do, within the budget. Nothing escapes.
    */
-  #turn(wait: number): boolean {
+  #turn(wait: number, lingers = true): boolean {
     this.#phase = "running";
     const counters = this.#counters;
     counters.turns++;
@@ -496,7 +519,10 @@ export class TurnLoop {
           counters.events - before >= this.#budget.events;
         if (this.#spent) break;
         ready = this.#set.drain(0);
-        if (ready === 0 && (ran === 0 || !this.#isDue())) break;
+        if (ready === 0 && (ran === 0 || !this.#isDue())) {
+          if (!lingers || ran === 0 || !this.#linger()) break;
+          ready = this.#set.drain(0);
+        }
         counters.inlineHits++;
       }
       this.#failures = 0;
@@ -512,6 +538,25 @@ export class TurnLoop {
     }
     this.park();
     return counters.events > before;
+  }
+
+  /**
+   * Waits for a moment for what may be about to come. Returns whether it came.
+   */
+  #linger(): boolean {
+    if (this.#attachments.size > 0) return false;
+    const timeout = this.#rounds.timeout();
+    if (timeout >= 0 && timeout <= LINGER) return false;
+    if (this.#inVain < 0) {
+      this.#inVain++;
+      return false;
+    }
+    if (this.#set.linger(LINGER)) {
+      this.#inVain = 0;
+      return true;
+    }
+    if (++this.#inVain === MOST_IN_VAIN) this.#inVain = -DISCOURAGED;
+    return false;
   }
 
   #ended(): boolean {

@@ -78,6 +78,8 @@ class Bench implements Rounds, AsyncDisposable {
 
   begin(): void {}
 
+  end(): void {}
+
   round(): number {
     this.#happen();
     this.inRound();

@@ -107,6 +107,8 @@ const encoder = new TextEncoder();
 /** See {@linkcode Transport}. */
 export class StreamTransport
   implements Transport, ReadDescriptor, WriteDescriptor {
+  /** Nobody else has the number of its socket. */
+  readonly owned = true;
   readonly #reactor: Reactor;
   #socket: StreamSocket;
   readonly #host: Address;
