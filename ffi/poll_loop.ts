@@ -88,8 +88,10 @@ export const WORD = {
   POSTING: 7,
   /** 1 if a loop could not be held in the present wait. */
   NOT_HELD: 8,
+  /** Where the main thread was seen asleep: a descriptor; 0 if it was not. */
+  SLEEPS_IN: 9,
   /** The number of control words. */
-  LENGTH: 9,
+  LENGTH: 10,
 } as const;
 
 /** How a report is made. The values of the word `POST`. */
@@ -110,6 +112,16 @@ export interface PollLoopMail {
   readonly post?: PostCall;
   /** What to call around each wait. */
   readonly holds?: readonly PackedHold[];
+  /** How to see where the main thread sleeps. */
+  readonly lookout?: Lookout;
+}
+
+/** How to see in which descriptor a thread sleeps, on Linux. */
+export interface Lookout {
+  /** The file that tells, as a C string. */
+  readonly path: Uint8Array;
+  /** The numbers of the system calls that sleep in their first argument. */
+  readonly calls: readonly number[];
 }
 
 /** The call that makes a toolkit run the work item. */
@@ -183,6 +195,23 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
     ) as never[];
     return () => f.call(...args);
   };
+  const lookWith = ({ path, calls }: Lookout) => {
+    const { open, read, close } = Deno.dlopen(data.library, {
+      open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+      read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+      close: { parameters: ["i32"], result: "i32" },
+    }).symbols;
+    const text = new Uint8Array(256);
+    return () => {
+      const file = open(path as BufferSource, 0, 0);
+      if (file < 0) return;
+      const length = Math.max(0, read(file, text, text.length));
+      close(file);
+      const line = new TextDecoder().decode(text.subarray(0, length));
+      const [, call, fd] = /^(\d+) (0x[0-9a-f]+) /.exec(line) ?? [];
+      if (calls.includes(Number(call))) control[words.SLEEPS_IN] = Number(fd);
+    };
+  };
   const untilAccepted = (call: PostCall): () => unknown => {
     const once = bind(call);
     const { accepted } = call;
@@ -203,6 +232,7 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
     let { table } = data;
     let holds: { acquire: () => unknown; release: () => unknown }[] = [];
     const held: (() => unknown)[] = [];
+    let look: (() => void) | undefined;
     const release = () => {
       while (held.length > 0) held.pop()!();
     };
@@ -221,6 +251,7 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
         const { message } = threads.receiveMessageOnPort(port)!;
         if (message.table) table = message.table;
         if (message.post) post = untilAccepted(message.post);
+        if (message.lookout) look = lookWith(message.lookout);
         if (message.holds) {
           holds = message.holds.map((hold) => ({
             acquire: bind(hold.acquire),
@@ -250,6 +281,8 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
       // itself.
       poll(table, control[words.COUNT]!, control[words.TIMEOUT]!);
       release();
+      // Most likely it sleeps now, since it has armed this wait.
+      if (look !== undefined && control[words.SLEEPS_IN] === 0) look();
       // Both while it is POLLING still: the main side changes POST only when it
       // is not, and looks at POSTING afterwards.
       const how = Atomics.load(control, words.POST);

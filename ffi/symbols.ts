@@ -37,6 +37,8 @@ export const POSIX_SYMBOLS = {
   dup: { parameters: ["i32"], result: "i32" },
   /** `int dup2(int old, int new)` */
   dup2: { parameters: ["i32", "i32"], result: "i32" },
+  /** `ssize_t readlink(const char *path, char *link, size_t length)` */
+  readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   /** `int isatty(int fd)` */
   isatty: { parameters: ["i32"], result: "i32" },
   /** `int mkfifo(const char *path, mode_t mode)` */

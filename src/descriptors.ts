@@ -471,7 +471,9 @@ export class Descriptors {
 
   /** For `inspect()`. */
   report(): DescriptorReport[] {
-    return this.#all().map((entry) => {
+    // What everybody has left in this round is about to go.
+    const watched = this.#all().filter((entry) => !entry.isEmpty);
+    return watched.map((entry) => {
       const { fd, wanted: mask, reader, writer } = entry;
       const interest: ("readable" | "writable" | "priority")[] = [];
       if ((mask & POLL.IN) !== 0) interest.push("readable");

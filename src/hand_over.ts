@@ -10,6 +10,7 @@
 
 import { libcPath } from "../ffi/libc.ts";
 import {
+  type Lookout,
   type PackedHold,
   pollLoop,
   type PollLoopData,
@@ -269,6 +270,16 @@ export class HandOver {
         `The worker did not return from the waker's function within ${PATIENCE} ms; one that waits for the work item has to be "synchronous"`,
       ),
     );
+  }
+
+  /** Has the worker look where this thread sleeps, until it has seen it. */
+  lookAtMe(lookout: Lookout): void {
+    this.#send({ lookout });
+  }
+
+  /** The descriptor in which this thread was seen asleep; 0 if it was not. */
+  get sleepsIn(): number {
+    return this.#control[WORD.SLEEPS_IN]!;
   }
 
   /** Lets the worker's messages keep the process alive. */

@@ -34,6 +34,7 @@
  * @module
  */
 
+import { lookout } from "../ffi/deno_loop.ts";
 import {
   type ReadinessSet,
   sooner,
@@ -46,6 +47,7 @@ import { HandOver, type Report } from "./hand_over.ts";
 import { runMicrotasks } from "./microtasks.ts";
 import { type NativePost, type NativeWaker, usePost } from "./native_waker.ts";
 import { callGuarded } from "./thenable.ts";
+import { Vigil } from "./vigil.ts";
 import type { Waker } from "./wakers.ts";
 
 /** Where work items run. */
@@ -96,6 +98,14 @@ export interface Budget {
   readonly events: number;
 }
 
+/** How a turn loop goes about its turns. */
+export interface TurnOptions {
+  /** How long one work item may hold the host. */
+  readonly budget: Budget;
+  /** Whether to wait on the main thread for what is likely to come soon. */
+  readonly lowLatency?: boolean;
+}
+
 /** What has happened so far, for `inspect()`. */
 export interface Counters {
   /** Work items run, `iterate()` included. */
@@ -142,6 +152,7 @@ export class TurnLoop {
   readonly #set: ReadinessSet;
   readonly #attachments: Attachments;
   readonly #budget: Budget;
+  readonly #vigil: Vigil | undefined;
   readonly #counters: Counters;
   #phase: Phase = "running";
   #host: Host = "iterate";
@@ -181,13 +192,15 @@ export class TurnLoop {
     rounds: Rounds,
     set: ReadinessSet,
     attachments: Attachments,
-    budget: Budget,
+    options: TurnOptions,
     counters: Counters,
   ) {
     this.#rounds = rounds;
     this.#set = set;
     this.#attachments = attachments;
-    this.#budget = budget;
+    this.#budget = options.budget;
+    // A wait for a whole table would cost more than it saves.
+    if (options.lowLatency && !set.borrows) this.#vigil = new Vigil(set);
     this.#counters = counters;
   }
 
@@ -403,6 +416,8 @@ export class TurnLoop {
       failed: (error) => this.#workerFailed(error),
     });
     if (this.#keepsAlive) this.#handOver.ref();
+    const watched = this.#vigil && lookout();
+    if (watched !== undefined) this.#handOver.lookAtMe(watched);
     this.#settleReport();
   }
 
@@ -469,6 +484,9 @@ export class TurnLoop {
     ) return;
     this.#proven = true;
     this.#phase = "outstanding";
+    if (this.#vigil?.isReady === false && this.#handOver!.sleepsIn > 0) {
+      this.#vigil.seen(this.#handOver!.sleepsIn);
+    }
     const item = ++this.#item;
     const host = this.#host;
     if (typeof host === "string") {
@@ -536,8 +554,36 @@ export class TurnLoop {
     if (!this.#ended() && this.#attachments.size > 0) {
       this.#attachments.prepare();
     }
-    this.park();
+    if (counters.events > before) this.#vigil?.prolong();
+    if (this.#isWatchful()) this.#watchSoon();
+    else this.park();
     return counters.events > before;
+  }
+
+  /** Whether this thread waits itself for what comes next. */
+  #isWatchful(): boolean {
+    return this.#vigil !== undefined && this.#host === "deno" &&
+      this.#modal === undefined && !this.#spent && !this.#ended() &&
+      this.#attachments.size === 0 && this.#vigil.isOn;
+  }
+
+  /** Waits on this thread, when Deno has had its turn. */
+  #watchSoon(): void {
+    this.#rounds.end();
+    this.#phase = "outstanding";
+    const item = ++this.#item;
+    setImmediate(() => {
+      if (this.#phase === "outstanding" && item === this.#item) this.#watch();
+    });
+  }
+
+  #watch(): void {
+    const timeout = this.#set.immediate ? 0 : this.#rounds.timeout();
+    const found = timeout === 0 ? "ours" : this.#vigil!.wait(timeout);
+    const isDue = found === "ours" || this.#rounds.timeout() === 0;
+    if (isDue) this.#turn(0);
+    else if (found === "nothing" && this.#vigil!.isOn) this.#watchSoon();
+    else this.park(); // Deno has something to do, which parking lets it see.
   }
 
   /**

@@ -23,6 +23,8 @@ export interface Host {
    * still, promises included.
    */
   readonly blocks: boolean;
+  /** What the reactor is to be told of it. */
+  readonly latency?: ReactorOptions["latency"];
   /** Starts the reactor in this host, and drives it until it has ended. */
   run(reactor: Reactor): Promise<void>;
 }
@@ -54,6 +56,12 @@ const RUN: Host = {
   name: "run()",
   blocks: false,
   run: (reactor) => deadline(reactor.run({ signals: false }), PATIENCE),
+};
+
+const LOW_LATENCY: Host = {
+  ...RUN,
+  name: 'run(), latency "low"',
+  latency: "low",
 };
 
 const FRAME_LOOP: Host = {
@@ -166,6 +174,7 @@ export const underCoverage: boolean = Deno.env.has("DENO_COVERAGE_DIR");
 /** All hosts; under coverage, enough to reach the same lines. */
 export const HOSTS: readonly Host[] = underCoverage ? ONE_OF_EACH_KIND : [
   ...ONE_OF_EACH_KIND,
+  LOW_LATENCY,
   wakerHost("interleave()", undefined),
   wakerHost("queueMicrotask", (work) => queueMicrotask(work)),
   wakerHost("setTimeout", (work) => setTimeout(work)),
@@ -216,6 +225,7 @@ export function testInHosts(
         await using reactor = new Reactor({
           ...rest,
           backend,
+          latency: host.latency,
           onError: (error, where) => errors.push({ error, where }),
         });
         await fn({

@@ -258,7 +258,7 @@ export const MUTATIONS: readonly Mutation[] = [
     without: "passing over the event of a member that nothing is asked of",
     edits: [{
       file: "src/descriptors.ts",
-      search: "if (entry.mask === 0) continue;",
+      search: "if (entry.mask === 0 || entry.isEmpty) continue;",
       replacement: "",
     }],
     test: WATCH,

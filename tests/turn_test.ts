@@ -72,7 +72,13 @@ class Bench implements Rounds, AsyncDisposable {
     budget: Budget = { ms: 60_000, events: Infinity },
   ) {
     this.set = backend === "epoll" ? new EpollSet() : new PollSet();
-    this.loop = new TurnLoop(this, this.set, NO_LOOPS, budget, this.counters);
+    this.loop = new TurnLoop(
+      this,
+      this.set,
+      NO_LOOPS,
+      { budget },
+      this.counters,
+    );
     this.loop.keepAlive(true);
   }
 

@@ -1,0 +1,85 @@
+/**
+ * The descriptor in which Deno's loop sleeps, to look at from outside.
+ *
+ * Deno waits in `epoll_wait()`, on a set that it tells nobody about. What a
+ * thread sleeps in stands in `/proc/<pid>/task/<tid>/syscall` (proc(5)), with
+ * its arguments, for other threads to read: the worker does so when its `poll()`
+ * has returned, and the main thread most likely sleeps. And an epoll set can
+ * itself be polled (epoll(7)). So one can wait for a descriptor of one's own, and
+ * let Deno have the thread as soon as it has something to do.
+ *
+ * Timers of Deno's are no descriptors: whoever waits here makes them late.
+ *
+ * @module
+ */
+
+import { POLL } from "./constants.ts";
+import { libc, linux } from "./libc.ts";
+import type { Lookout } from "./poll_loop.ts";
+
+/** epoll_wait, epoll_pwait and epoll_pwait2 (asm/unistd.h). */
+const WAITS: readonly number[] = Deno.build.arch === "x86_64"
+  ? [232, 281, 441]
+  : [22, 441];
+
+/** What a wait has found. */
+export type Found = "ours" | "theirs" | "nothing";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/**
+ * What the worker needs to see where this thread sleeps.
+ *
+ * @returns Nothing on another system than Linux.
+ */
+export function lookout(): Lookout | undefined {
+  if (Deno.build.os !== "linux") return undefined;
+  const thread = linkOf("/proc/thread-self");
+  return { path: encoder.encode(`/proc/${thread}/syscall\0`), calls: WAITS };
+}
+
+/** One descriptor of ours, beside the one that Deno sleeps in. */
+export class DenoLoop {
+  /** struct pollfd, twice: ours and Deno's. */
+  readonly #table: Int32Array;
+  /** struct timespec, as pairs of words: seconds and nanoseconds. */
+  readonly #timeout = new Int32Array(4);
+
+  private constructor(fd: number, theirs: number) {
+    this.#table = new Int32Array([fd, POLL.IN, theirs, POLL.IN]);
+  }
+
+  /**
+   * Takes what the worker has seen.
+   *
+   * @param fd The descriptor of ours.
+   * @param theirs The one that it says Deno sleeps in.
+   * @returns Nothing if that is no epoll set.
+   */
+  static of(fd: number, theirs: number): DenoLoop | undefined {
+    const isSet = linkOf(`/proc/self/fd/${theirs}`) ===
+      "anon_inode:[eventpoll]";
+    return isSet ? new DenoLoop(fd, theirs) : undefined;
+  }
+
+  /**
+   * Blocks this thread until the descriptor is ready, or Deno has something to
+   * do.
+   *
+   * @param ms How long at most, in milliseconds; less than 1000.
+   */
+  wait(ms: number): Found {
+    const table = this.#table;
+    this.#timeout[2] = ms * 1e6;
+    if (linux().ppoll(table, 2, this.#timeout, null) <= 0) return "nothing";
+    return (table[1]! >>> 16) !== 0 ? "ours" : "theirs";
+  }
+}
+
+function linkOf(path: string): string {
+  const link = new Uint8Array(64);
+  const name = encoder.encode(`${path}\0`);
+  const length = libc().readlink(name, link, link.length);
+  return decoder.decode(link.subarray(0, Math.max(length, 0)));
+}
