@@ -519,7 +519,15 @@ export class Descriptors {
   ): Entry | undefined {
     const entry = this.#entries[fd];
     if (entry === undefined) return undefined;
-    if (this.#isGenuine(this.#options.set(), entry)) return entry;
+    // A promise binds the one who gave it, not the kernel: to somebody else the
+    // number may be another file.
+    const isOwner = asker !== undefined &&
+      (asker === entry.reader || asker === entry.writer);
+    const set = this.#options.set();
+    const isGenuine = entry.owned && !isOwner
+      ? set.holds(fd, entry.serial, entry.mask)
+      : this.#isGenuine(set, entry);
+    if (isGenuine) return entry;
     this.#wentAway(entry, asker);
     return undefined;
   }

@@ -1305,3 +1305,23 @@ testBackends(
     assertEquals(reactor.removeAll(), []);
   },
 );
+
+testBackends(
+  "addReader() of a number that its owner has lost takes it over, and tells the owner",
+  (bench) => {
+    const { reactor } = bench;
+    const [here] = bench.socketpair();
+    const owner = Object.assign(new Probe(here), { owned: true });
+    reactor.addReader(owner);
+    reactor.iterate();
+    const [another, there] = bench.socketpair();
+    libc().dup2(another, here); // Behind its back.
+    const next = new Probe(here);
+    reactor.addReader(next);
+    libc().write(there, new Uint8Array(4), 4);
+    reactor.iterate();
+    assertEquals([owner.reads, owner.reasons.length], [0, 1]);
+    assertEquals(next.reads, 1);
+  },
+  ONE_ROUND,
+);

@@ -36,6 +36,12 @@ export interface UnixAddress {
 /** Where a transport begins or ends. */
 export type Address = NetAddress | UnixAddress;
 
+/** What is shown for an end that has no address at all, as of a terminal. */
+export const NAMELESS: UnixAddress = Object.freeze({
+  transport: "unix",
+  path: "",
+});
+
 /**
  * What the kernel says, as a plain object.
  *

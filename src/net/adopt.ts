@@ -25,7 +25,12 @@ import { cannotListen } from "./cannot_listen.ts";
 import { UnsupportedAddressFamily } from "./errors.ts";
 import { checkFactory } from "./factories.ts";
 import { type Port, StreamPort } from "./port.ts";
-import type { Protocol, ServerFactory, Transport } from "./protocol.ts";
+import {
+  checkProtocol,
+  type Protocol,
+  type ServerFactory,
+  type Transport,
+} from "./protocol.ts";
 import { SocketStream } from "./socket_stream.ts";
 import { StreamTransport } from "./stream.ts";
 import { UnixStreamTransport } from "./unix_stream.ts";
@@ -110,16 +115,7 @@ export function adoptStream(
 ): Transport {
   const action = "adopt a connection";
   const number = numberOf(fd, action, "fd");
-  if (typeof protocol?.dataReceived !== "function") {
-    throw new TypeError(
-      complaint(
-        protocol,
-        action,
-        "protocol",
-        'an object with a "dataReceived" function',
-      ),
-    );
-  }
+  checkProtocol(protocol, action);
   const { reactor = sharedReactor } = options;
   const socket = new SocketStream(adopt(number, action, false));
   let transport;

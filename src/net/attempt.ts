@@ -6,12 +6,12 @@
  */
 
 import { POSIX } from "../../ffi/constants.ts";
-import { ERRNO } from "../../ffi/errno.ts";
+import { ERRNO, type SystemError } from "../../ffi/errno.ts";
 import { beginConnect, openSocket, pendingError } from "../../ffi/socket.ts";
 import type { SocketAddress } from "../../ffi/socket_address.ts";
 import type { DelayedCall } from "../delayed_calls.ts";
 import type { WriteDescriptor } from "../descriptors.ts";
-import { asError } from "../errors.ts";
+import { asError, ConnectionLost } from "../errors.ts";
 import type { Reactor } from "../reactor.ts";
 import type { ConnectorOptions } from "./connector.ts";
 import { ConnectError, connectError, ConnectTimeoutError } from "./errors.ts";
@@ -22,7 +22,11 @@ import type { StreamSocket } from "./stream.ts";
 /** How long to wait for one address before the next is tried beside it, in ms. */
 const STAGGER = 250; // What RFC 8305 recommends.
 
-const { EINPROGRESS } = ERRNO;
+/** When to ask a UNIX socket with a full backlog again, and how late at most. */
+const FIRST_LOOK = 1;
+const LAST_LOOK = 64;
+
+const { EAGAIN, EINPROGRESS } = ERRNO;
 
 /** How an attempt ends. One of the two is called, once. */
 export interface AttemptOutcome {
@@ -43,6 +47,8 @@ export class Attempt {
   #next: DelayedCall | undefined;
   #handshake: Handshake | undefined;
   #lastError: Error = new ConnectError("There is no address to connect to");
+  /** With this it fails in a later round, whatever comes first. */
+  #givenUp: Error | undefined;
   /** Nothing is under way any more. */
   #stopped = false;
   /** Its outcome was told. */
@@ -71,6 +77,7 @@ export class Attempt {
   giveUp(error: Error): void {
     if (this.#stopped) return;
     this.#stop();
+    this.#givenUp = error;
     this.#options.reactor.callFromThread(() => this.fail(error));
   }
 
@@ -79,7 +86,14 @@ export class Attempt {
     if (this.#over) return;
     this.#over = true;
     this.#stop();
-    this.#outcome.failed(error);
+    this.#outcome.failed(this.#givenUp ?? this.#reasonOf(error));
+  }
+
+  /** That the reactor ends is the fault neither of a name nor of a peer. */
+  #reasonOf(error: Error): Error {
+    const { cause } = error;
+    const ended = !this.#options.reactor.running;
+    return ended && cause instanceof ConnectionLost ? cause : error;
   }
 
   #stop(): void {
@@ -185,6 +199,7 @@ class Try implements WriteDescriptor {
   readonly #address: SocketAddress;
   readonly #outcome: TryOutcome;
   readonly #socket: SocketStream;
+  #nextLook: DelayedCall | undefined;
   #over = false;
 
   /** Sets out. Throws what says that there is no way. */
@@ -196,13 +211,10 @@ class Try implements WriteDescriptor {
     this.#reactor = reactor;
     this.#address = address;
     this.#outcome = outcome;
-    const fd = openSocket(address.family, POSIX.SOCK_STREAM);
-    this.#socket = new SocketStream(fd);
+    this.#socket = new SocketStream(this.#open());
     try {
-      bind?.(fd, address);
-      const errno = beginConnect(fd, address);
-      if (errno !== 0 && errno !== EINPROGRESS) throw this.#error(errno);
-      reactor.addWriter(this);
+      bind?.(this.#socket.fd, address);
+      this.#begin(FIRST_LOOK);
     } catch (error) {
       this.#socket.close(false);
       throw error;
@@ -234,8 +246,44 @@ class Try implements WriteDescriptor {
   close(): void {
     if (this.#over) return;
     this.#over = true;
+    if (this.#nextLook?.active()) this.#nextLook.cancel();
     this.#reactor.removeWriter(this);
     this.#socket.close(false);
+  }
+
+  /**
+   * Begins to connect. A blocking connect() would wait while a UNIX socket's
+   * backlog is full; for one that does not block there is no event to wait for
+   * (connect(2), EAGAIN), so that it looks from time to time.
+   */
+  #begin(nextLook: number): void {
+    const errno = beginConnect(this.#socket.fd, this.#address);
+    if (errno === EAGAIN && this.#address.family === POSIX.AF_UNIX) {
+      this.#nextLook = this.#reactor.callLater(
+        nextLook,
+        () => this.#beginAgain(Math.min(2 * nextLook, LAST_LOOK)),
+      );
+      return;
+    }
+    if (errno !== 0 && errno !== EINPROGRESS) throw this.#error(errno);
+    this.#reactor.addWriter(this);
+  }
+
+  #beginAgain(nextLook: number): void {
+    try {
+      this.#begin(nextLook);
+    } catch (error) {
+      this.close();
+      this.#outcome.failed(asError(error));
+    }
+  }
+
+  #open(): number {
+    try {
+      return openSocket(this.#address.family, POSIX.SOCK_STREAM);
+    } catch (error) {
+      throw this.#error((error as SystemError).errno);
+    }
   }
 
   #error(errno: number): ConnectError {

@@ -26,14 +26,16 @@ let waste: Uint8Array<ArrayBuffer> | undefined;
  */
 export function closeGently(reactor: Reactor, socket: StreamSocket): void {
   waste ??= new Uint8Array(65_536);
+  socket.forgetIfClosed?.(); // What comes to another's number is not ours to read.
   const count = socket.receive(waste);
   const goesOn = count > 0 ||
     count < 0 && socket.isTransient(-count) && socket.layer?.lingers;
   if (!goesOn) return socket.close(false);
+  const discarding = new Discarding(reactor, socket);
   try {
-    new Discarding(reactor, socket);
+    discarding.start();
   } catch {
-    socket.close(false); // The reactor takes no more.
+    discarding.connectionLost(); // The reactor takes no more.
   }
 }
 
@@ -41,15 +43,21 @@ export function closeGently(reactor: Reactor, socket: StreamSocket): void {
 class Discarding implements ReadDescriptor {
   readonly #reactor: Reactor;
   readonly #socket: StreamSocket;
-  readonly #timeout: DelayedCall;
+  #timeout: DelayedCall | undefined;
 
   constructor(reactor: Reactor, socket: StreamSocket) {
     this.#reactor = reactor;
     this.#socket = socket;
-    endWithReactor(reactor, this);
-    socket.endWriting();
-    reactor.addReader(this);
-    this.#timeout = reactor.callLater(PATIENCE, () => this.connectionLost());
+  }
+
+  start(): void {
+    endWithReactor(this.#reactor, this);
+    this.#socket.endWriting();
+    this.#reactor.addReader(this);
+    this.#timeout = this.#reactor.callLater(
+      PATIENCE,
+      () => this.connectionLost(),
+    );
   }
 
   fileno(): number {
@@ -64,7 +72,7 @@ class Discarding implements ReadDescriptor {
 
   connectionLost(): void {
     outlive(this.#reactor, this);
-    if (this.#timeout.active()) this.#timeout.cancel();
+    if (this.#timeout?.active()) this.#timeout.cancel();
     this.#reactor.removeReader(this);
     this.#socket.close(false);
   }

@@ -87,6 +87,8 @@ export class StreamConnector implements Connector {
   #state: Connector["state"] = "disconnected";
   #transport: StreamTransport | undefined;
   #attempt: Attempt | undefined;
+  /** `disconnect()` was called, perhaps before there is a transport. */
+  #unwanted = false;
   /** The factory counts it among its users. */
   #used = false;
 
@@ -112,6 +114,7 @@ export class StreamConnector implements Connector {
     const { factory, reactor } = this.#options;
     endWithReactor(reactor, this);
     this.#state = "connecting";
+    this.#unwanted = false;
     if (!this.#used) {
       this.#used = true;
       callHandler(reactor, "doStart", () => beginUse(factory));
@@ -130,7 +133,10 @@ export class StreamConnector implements Connector {
 
   disconnect(): void {
     if (this.#state === "connecting") this.stopConnecting();
-    else if (this.#state === "connected") this.#transport!.loseConnection();
+    else if (this.#state === "connected") {
+      this.#unwanted = true;
+      this.#transport?.loseConnection();
+    }
   }
 
   stopConnecting(): void {
@@ -154,6 +160,7 @@ export class StreamConnector implements Connector {
     let host: Address;
     let protocol: Protocol | null | undefined;
     let error: Error = new UserError("The factory made no protocol");
+    this.#state = "connected";
     callHandler(reactor, "buildProtocol", () => {
       peer = toAddress(address, "stream");
       host = hostOf(socket.fd);
@@ -165,7 +172,6 @@ export class StreamConnector implements Connector {
     }
     this.#attempt = undefined;
     outlive(reactor, this);
-    this.#state = "connected";
     this.#transport = new Transport({
       reactor,
       socket,
@@ -176,6 +182,7 @@ export class StreamConnector implements Connector {
       hostname: "hostname" in destination ? destination.hostname : undefined,
     });
     this.#transport.start(protocol);
+    if (this.#unwanted) this.disconnect();
   }
 
   #failed(reason: Error): void {

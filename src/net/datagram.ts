@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ERRNO, systemError } from "../../ffi/errno.ts";
+import { ERRNO, type SystemError, systemError } from "../../ffi/errno.ts";
 import { localAddress, receiveFrom, send, sendTo } from "../../ffi/socket.ts";
 import { SocketAddress } from "../../ffi/socket_address.ts";
 import { complaint } from "../arguments.ts";
@@ -78,6 +78,13 @@ export interface DatagramTransport extends AsyncDisposable {
    * @returns Resolves after the protocol's `stopProtocol`.
    */
   stopListening(): Promise<void>;
+  /**
+   * Receives no more until resumed. What comes waits in the kernel, which throws
+   * away what it has no room for.
+   */
+  pauseProducing(): void;
+  /** Receives again. */
+  resumeProducing(): void;
 }
 
 /** How a kind of transport opens its socket. */
@@ -92,8 +99,15 @@ export interface DatagramPortOptions {
   closed?(): void;
 }
 
-const { EAGAIN, EWOULDBLOCK, ENOBUFS, ECONNREFUSED, ENOTCONN, EMSGSIZE } =
-  ERRNO;
+const {
+  EAGAIN,
+  EWOULDBLOCK,
+  EBADF,
+  ENOBUFS,
+  ECONNREFUSED,
+  ENOTCONN,
+  EMSGSIZE,
+} = ERRNO;
 
 /**
  * So much is received at one event, headers included, before others get their
@@ -113,13 +127,16 @@ const encoder = new TextEncoder();
 
 /** See {@linkcode DatagramTransport}. */
 export class DatagramPort implements DatagramTransport, ReadDescriptor {
+  /** Nobody else has the number of its socket. */
+  readonly owned = true;
   readonly #options: DatagramPortOptions;
   #socket: FileDescriptor | undefined;
   #host: Address | undefined;
   /** What it is connected to. */
   #connected: DatagramPeer | undefined;
-  /** Tells the protocol of the end, which it does not know of yet. */
-  #finish: (() => void) | undefined;
+  #paused = false;
+  /** The protocol does not know of the end yet. Resolves when it does. */
+  #end: PromiseWithResolvers<void> | undefined;
   readonly #from = new SocketAddress();
   /** Whom the last datagram came from: mostly the next one does, too. */
   #peer: { address: Address; bytes: Uint8Array } | undefined;
@@ -143,7 +160,7 @@ export class DatagramPort implements DatagramTransport, ReadDescriptor {
       this.#host = toAddress(localAddress(socket.fileno()), "datagram");
       endWithReactor(reactor, this);
       this.#socket = socket;
-      reactor.addReader(this);
+      this.#receive();
     } catch (error) {
       this.#socket = undefined;
       outlive(reactor, this);
@@ -151,35 +168,46 @@ export class DatagramPort implements DatagramTransport, ReadDescriptor {
       closed?.();
       throw error;
     }
-    this.#finish?.();
+    this.#finish();
     this.#connected = peer;
     (protocol as { transport?: DatagramTransport }).transport = this;
     callHandler(reactor, "startProtocol", () => protocol.startProtocol?.());
   }
 
   stopListening(): Promise<void> {
-    return new Promise((resolve) => {
-      if (!this.#close()) return resolve();
+    if (this.#close()) {
       const { reactor } = this.#options;
-      const end = () => {
-        this.#finish?.();
-        resolve();
+      const end = this.#end;
+      const finish = () => {
+        // It may have begun again since, and this be over.
+        if (this.#end === end) this.#finish();
       };
       // Not in this call. A reactor that does not run leaves Deno's loop free.
-      if (reactor.running) reactor.callFromThread(end);
-      else queueMicrotask(end);
-    });
+      if (reactor.running) reactor.callFromThread(finish);
+      else queueMicrotask(finish);
+    }
+    return this.#end?.promise ?? Promise.resolve();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stopListening();
   }
 
+  pauseProducing(): void {
+    this.#paused = true;
+    this.#options.reactor.removeReader(this);
+  }
+
+  resumeProducing(): void {
+    this.#paused = false;
+    this.#receive();
+  }
+
   write(data: Uint8Array | string, peer?: DatagramPeer): void {
     const bytes = toBytes(data);
-    const to = this.#toAddress(peer);
     const fd = this.fileno();
     if (fd === -1) return;
+    const to = this.#toAddress(peer);
     const attempt = () =>
       to === undefined ? send(fd, bytes) : sendTo(fd, bytes, to);
     let count = attempt();
@@ -199,12 +227,13 @@ export class DatagramPort implements DatagramTransport, ReadDescriptor {
     return this.#socket?.fileno() ?? -1;
   }
 
-  doRead(): void {
+  /** Returns what ends it. */
+  doRead(): Error | undefined {
     const buffer = receiveBuffer ??= new Uint8Array(PORTION);
     const { reactor, protocol } = this.#options;
     let received = 0;
-    while (received < PORTION && this.#socket !== undefined) {
-      const count = receiveFrom(this.#socket.fileno(), buffer, this.#from);
+    while (received < PORTION && this.#receives()) {
+      const count = receiveFrom(this.#socket!.fileno(), buffer, this.#from);
       if (count < 0) {
         if (!this.#isRefusal(-count)) return this.#notReceived(-count);
         this.#refused();
@@ -227,12 +256,17 @@ export class DatagramPort implements DatagramTransport, ReadDescriptor {
         report(reactor, error, "datagramReceived");
       }
     }
+    return undefined;
   }
 
   /** The reactor has stopped, or has lost the descriptor. */
-  connectionLost(_reason: Error): void {
-    this.#close();
-    this.#finish?.();
+  connectionLost(reason: Error): void {
+    const { errno } = reason as SystemError;
+    // Nobody but the port was told what the kernel said of its descriptor.
+    if (errno !== undefined) report(this.#options.reactor, reason, "a port");
+    // Somebody has closed it, and the number may be another file's by now.
+    this.#close(errno !== EBADF);
+    this.#finish();
   }
 
   // For those that know more about their addresses
@@ -293,6 +327,14 @@ export class DatagramPort implements DatagramTransport, ReadDescriptor {
 
   // Receiving
 
+  #receives(): boolean {
+    return this.#socket !== undefined && !this.#paused;
+  }
+
+  #receive(): void {
+    if (this.#receives()) this.#options.reactor.addReader(this);
+  }
+
   #sender(): Address {
     const { bytes, length } = this.#from;
     const last = this.#peer;
@@ -304,10 +346,11 @@ export class DatagramPort implements DatagramTransport, ReadDescriptor {
     return address;
   }
 
-  #notReceived(errno: number): void {
-    if (errno === EAGAIN || errno === EWOULDBLOCK) return;
-    // The reactor reports it, and ends the port.
-    throw systemError("Cannot receive a datagram", errno);
+  /** Returns what ends the port. */
+  #notReceived(errno: number): Error | undefined {
+    return errno === EAGAIN || errno === EWOULDBLOCK
+      ? undefined
+      : systemError("Cannot receive a datagram", errno);
   }
 
   /** Whether an errno says that there is nobody at the other end. */
@@ -326,19 +369,26 @@ export class DatagramPort implements DatagramTransport, ReadDescriptor {
   }
 
   /** Returns whether there was something to close. */
-  #close(): boolean {
+  #close(isOpen = true): boolean {
     const socket = this.#socket;
     if (socket === undefined) return false;
-    const { reactor, protocol, closed } = this.#options;
+    const { reactor, closed } = this.#options;
     this.#socket = this.#connected = undefined;
-    socket.close();
+    if (isOpen) callHandler(reactor, "close", () => socket.close());
     closed?.();
-    this.#finish = () => {
-      this.#finish = undefined;
-      if (this.#socket === undefined) outlive(reactor, this);
-      callHandler(reactor, "stopProtocol", () => protocol.stopProtocol?.());
-    };
+    this.#end = Promise.withResolvers();
     return true;
+  }
+
+  /** Tells the protocol of the end, if there is one that it does not know of. */
+  #finish(): void {
+    const end = this.#end;
+    if (end === undefined) return;
+    const { reactor, protocol } = this.#options;
+    this.#end = undefined;
+    if (this.#socket === undefined) outlive(reactor, this);
+    callHandler(reactor, "stopProtocol", () => protocol.stopProtocol?.());
+    end.resolve();
   }
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { openFile } from "../../ffi/descriptor.ts";
-import { ERRNO, systemError } from "../../ffi/errno.ts";
+import { ERRNO, type SystemError, systemError } from "../../ffi/errno.ts";
 import { acceptFrom } from "../../ffi/socket.ts";
 import { SocketAddress } from "../../ffi/socket_address.ts";
 import type { DelayedCall } from "../delayed_calls.ts";
@@ -27,6 +27,8 @@ export interface Port extends AsyncDisposable {
    * {@linkcode Port.stopListening}, where it did.
    */
   getHost(): Address;
+  /** The descriptor of its socket; -1 while it does not listen. */
+  fileno(): number;
   /**
    * Listens again, after {@linkcode Port.stopListening}: where it was told to in
    * the beginning. Does nothing while it listens.
@@ -62,7 +64,7 @@ export interface PortOptions {
   wrap?(socket: StreamSocket): StreamSocket;
 }
 
-const { EAGAIN, EWOULDBLOCK, EMFILE, EPERM, ECONNABORTED } = ERRNO;
+const { EAGAIN, EWOULDBLOCK, EBADF, EMFILE, EPERM, ECONNABORTED } = ERRNO;
 
 /** At first, and at most after a calm time: so many connections at an event. */
 const BATCH = 100;
@@ -71,6 +73,9 @@ const MORE = 20;
 
 /** How long to leave it after accept() failed for a reason that stays, in ms. */
 const RESTING = 100;
+
+/** Connections that are each refused for a reason of its own, up to so many. */
+const MOST_SKIPPED = 100;
 
 /** See {@linkcode Port}. */
 export class StreamPort implements Port, ReadDescriptor {
@@ -81,6 +86,8 @@ export class StreamPort implements Port, ReadDescriptor {
   /** A descriptor to give up when there are no more. */
   #reserve: FileDescriptor | undefined;
   #batch = BATCH;
+  /** How many accept() has refused since it last took one, or had none. */
+  #skipped = 0;
   #paused = false;
   /** It is left alone until then. */
   #resting: DelayedCall | undefined;
@@ -144,23 +151,28 @@ export class StreamPort implements Port, ReadDescriptor {
   }
 
   doRead(): void {
-    let accepted = 0;
+    let taken = 0;
     // Its owner may stop or pause it in the middle.
-    while (accepted < this.#batch && this.#listens()) {
+    while (taken < this.#batch && this.#listens()) {
       const fd = acceptFrom(this.#socket!.fileno(), this.#from);
-      if (fd >= 0) {
-        accepted++;
-        this.#accepted(fd);
-      } else if (!this.#refused(-fd)) break;
+      if (fd >= 0) this.#accepted(fd);
+      else if (!this.#refused(-fd)) break;
+      taken++;
     }
     // As many as came, and some more where there were more.
-    this.#batch = accepted === this.#batch
+    this.#batch = taken === this.#batch
       ? this.#batch + MORE
-      : Math.max(1, Math.min(accepted, BATCH));
+      : Math.max(1, Math.min(taken, BATCH));
   }
 
-  connectionLost(_reason: Error): void {
-    callHandler(this.#options.reactor, "doStop", () => this.#close());
+  connectionLost(reason: Error): void {
+    const { reactor } = this.#options;
+    const { errno } = reason as SystemError;
+    // Nobody but the port was told what the kernel said of its descriptor.
+    if (errno !== undefined) report(reactor, reason, "a port");
+    // Somebody has closed it, and the number may be another file's by now.
+    const isOpen = errno !== EBADF;
+    callHandler(reactor, "doStop", () => this.#close(isOpen));
   }
 
   #listens(): boolean {
@@ -173,6 +185,7 @@ export class StreamPort implements Port, ReadDescriptor {
   }
 
   #accepted(fd: number): void {
+    this.#skipped = 0;
     const { factory, reactor, Transport = StreamTransport } = this.#options;
     let socket: StreamSocket = new SocketStream(fd);
     callHandler(reactor, "buildProtocol", () => {
@@ -192,19 +205,35 @@ export class StreamPort implements Port, ReadDescriptor {
     switch (errno) {
       case EAGAIN:
       case EWOULDBLOCK:
+        this.#skipped = 0;
         return false;
       case EMFILE:
         return this.#turnOneAway();
       case EPERM: // A firewall's no to one of them (accept(2)).
-        return true;
+        return this.#skip(errno);
       case ECONNABORTED: // Gone before it was taken.
         this.#report("A connection was gone before it was accepted", errno);
-        return true;
+        return this.#skip(errno);
       default:
-        this.#report("Cannot accept a connection", errno);
-        this.#rest();
-        return false;
+        return this.#wait(errno);
     }
+  }
+
+  /**
+   * Goes on to the next connection. When there is no end to it, this one was
+   * not taken out of the queue, and is what comes next.
+   */
+  #skip(errno: number): boolean {
+    if (++this.#skipped < MOST_SKIPPED) return true;
+    this.#skipped = 0;
+    return this.#wait(errno);
+  }
+
+  /** Says what is wrong, and waits until it may be better. */
+  #wait(errno: number): boolean {
+    this.#report("Cannot accept a connection", errno);
+    this.#rest();
+    return false;
   }
 
   /**
@@ -213,18 +242,14 @@ export class StreamPort implements Port, ReadDescriptor {
    * the reactor again and again.
    */
   #turnOneAway(): boolean {
-    if (this.#reserve === undefined) {
-      // Somebody has taken the reserve. Later there may be room.
-      this.#report("Cannot accept a connection", EMFILE!);
-      this.#rest();
-      return false;
-    }
+    // Without it, somebody else has taken the room. Later there may be some.
+    if (this.#reserve === undefined) return this.#wait(EMFILE!);
     this.#reserve.close();
     this.#reserve = undefined;
     const fd = acceptFrom(this.#socket!.fileno(), this.#from);
     if (fd >= 0) FileDescriptor.adopt(fd).close();
     this.#takeReserve();
-    if (fd < 0) return this.#reserve !== undefined && fd !== -EAGAIN!;
+    if (fd < 0) return -fd !== EMFILE && this.#refused(-fd);
     this.#report("A connection was turned away", EMFILE!);
     return true;
   }
@@ -253,7 +278,7 @@ export class StreamPort implements Port, ReadDescriptor {
     report(this.#options.reactor, systemError(action, errno), "accept");
   }
 
-  #close(): unknown {
+  #close(isOpen = true): unknown {
     const socket = this.#socket;
     if (socket === undefined) return;
     const { reactor, factory, closed } = this.#options;
@@ -263,7 +288,7 @@ export class StreamPort implements Port, ReadDescriptor {
     this.#resting = undefined;
     // Closing it takes it from the reactor as well, so that nobody holds the
     // address any more when this returns.
-    socket.close();
+    if (isOpen) callHandler(reactor, "close", () => socket.close());
     this.#reserve?.close();
     this.#reserve = undefined;
     closed?.call(this.#options);

@@ -36,6 +36,7 @@ import type {
   ProcessTransport,
   SignalName,
 } from "./process_protocol.ts";
+import type { Producer } from "./protocol.ts";
 
 /** Options of {@linkcode spawnProcess}. */
 export interface SpawnProcessOptions extends Omit<ChildOptions, "childFDs"> {
@@ -173,7 +174,7 @@ class Process implements ProcessTransport, PipeEvents, ExitEvents {
   start(): void {
     try {
       this.#exit.watch();
-      for (const pipe of this.#pipes.values()) pipe.watch();
+      for (const pipe of this.#pipes.values()) pipe.start();
     } catch (error) {
       for (const pipe of this.#pipes.values()) pipe.discard();
       this.#exit.discard();
@@ -205,18 +206,23 @@ class Process implements ProcessTransport, PipeEvents, ExitEvents {
     this.writeToChild(0, data);
   }
 
+  writeSequence(parts: Iterable<Uint8Array | string>): void {
+    for (const part of parts) this.write(part);
+  }
+
   writeToChild(fd: number, data: Uint8Array | string): void {
     const action = "write to a process";
     const bytes = toBytes(data, action);
-    const pipe = fd === 0 && this.#terminal !== undefined
-      ? this.#terminal
-      : this.#pipe(fd, action);
-    if (!pipe.isWritable || pipe === this.#terminal && fd !== 0) {
-      throw new RangeError(
-        `Cannot ${action}: its descriptor ${fd} is one that it writes to`,
-      );
-    }
-    pipe.write(bytes);
+    this.#writable(fd, action).write(bytes);
+  }
+
+  registerProducer(producer: Producer, streaming: boolean): void {
+    const input = this.#writable(0, "register a producer of a process");
+    input.registerProducer(producer, streaming);
+  }
+
+  unregisterProducer(): void {
+    (this.#terminal ?? this.#pipes.get(0))?.unregisterProducer();
   }
 
   closeStdin(): void {
@@ -229,6 +235,10 @@ class Process implements ProcessTransport, PipeEvents, ExitEvents {
 
   loseConnection(): void {
     for (const pipe of this.#pipes.values()) pipe.lose();
+  }
+
+  stopProducing(): void {
+    this.loseConnection();
   }
 
   pauseProducing(): void {
@@ -307,6 +317,17 @@ class Process implements ProcessTransport, PipeEvents, ExitEvents {
     this.#pipes.set(childFD, pipe);
     this.#openPipes++;
     return pipe;
+  }
+
+  #writable(fd: number, action: string): ProcessPipe {
+    const terminal = this.#terminal;
+    const pipe = fd === 0 && terminal !== undefined
+      ? terminal
+      : this.#pipe(fd, action);
+    if (pipe.isWritable && (pipe !== terminal || fd === 0)) return pipe;
+    throw new RangeError(
+      `Cannot ${action}: its descriptor ${fd} is one that it writes to`,
+    );
   }
 
   #pipe(fd: number, action: string): ProcessPipe {

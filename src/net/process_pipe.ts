@@ -13,6 +13,9 @@ import {
 import type { ReadDescriptor, WriteDescriptor } from "../descriptors.ts";
 import { ConnectionDone } from "../errors.ts";
 import type { Reactor } from "../reactor.ts";
+import { endWithReactor, outlive } from "./dependents.ts";
+import type { Producer } from "./protocol.ts";
+import { RegisteredProducer } from "./registered_producer.ts";
 import { SendQueue } from "./send_queue.ts";
 
 /** Where bytes are read before the protocol gets its own. */
@@ -46,6 +49,9 @@ export class ProcessPipe implements ReadDescriptor, WriteDescriptor {
   #writing = false;
   /** To be closed when all is written. */
   #losing = false;
+  /** To be closed in a later round, whatever there is to write. */
+  #failed = false;
+  #producer: RegisteredProducer | undefined;
 
   /** Takes a descriptor, which it owns from now on. */
   constructor(
@@ -80,12 +86,18 @@ export class ProcessPipe implements ReadDescriptor, WriteDescriptor {
     return this.#direction !== "r";
   }
 
+  /** Begins. A pipe that is paused, and so is unknown to the reactor, ends with it. */
+  start(): void {
+    endWithReactor(this.#reactor, this);
+    this.#watch();
+  }
+
   /**
-   * Begins to watch it. That includes one that is only written to: there, an
+   * Watches it for reading. That includes one that is only written to: there, an
    * event for readers means that nobody reads any more (poll(2), POLLERR),
    * which is worth knowing before the next write.
    */
-  watch(): void {
+  #watch(): void {
     this.#reactor.addReader(this);
   }
 
@@ -96,35 +108,62 @@ export class ProcessPipe implements ReadDescriptor, WriteDescriptor {
 
   /** Reads again. */
   resume(): void {
-    if (this.#fd !== -1 && !this.#losing) this.watch();
+    if (this.#fd !== -1 && !this.#losing) this.#watch();
   }
 
   /** Writes when there is room. */
   write(data: Uint8Array): void {
-    if (this.#fd === -1 || this.#losing || data.length === 0) return;
+    if (data.length === 0 || !this.#takesMore()) return;
     this.#queue.push(data);
-    if (this.#writing) return;
-    this.#writing = true;
-    this.#reactor.addWriter(this);
+    if (!this.#writing) {
+      this.#writing = true;
+      this.#reactor.addWriter(this);
+    }
+    this.#failIf(this.#producer?.written(this.#queue.length));
   }
 
-  /** Closes it when all is written, and not inside this call. */
+  /** See {@linkcode ProcessTransport.registerProducer}. */
+  registerProducer(producer: Producer, streaming: boolean): void {
+    const registered = new RegisteredProducer(
+      this.#reactor,
+      producer,
+      streaming,
+    );
+    if (this.#producer !== undefined) {
+      throw new RangeError(
+        "Cannot register a producer: the process has one already",
+      );
+    }
+    if (this.#fd === -1) return registered.stop();
+    this.#producer = registered;
+    this.#failIf(registered.begin(this.#queue.length));
+  }
+
+  /** See {@linkcode ProcessTransport.unregisterProducer}. */
+  unregisterProducer(): void {
+    this.#producer = undefined;
+    if (this.#losing) this.#closeSoon();
+  }
+
+  /**
+   * Closes it when all is written, a producer's part included, and not inside
+   * this call.
+   */
   lose(): void {
     if (this.#fd === -1 || this.#losing) return;
     this.#losing = true;
     // What comes from now on has nobody to go to.
     this.pause();
-    if (!this.#writing) {
-      this.#reactor.callFromThread(() => this.connectionLost());
-    }
+    this.#closeSoon();
   }
 
   /** Closes it, and tells nobody. */
   discard(): void {
     const fd = this.#fd;
     if (fd === -1) return;
+    outlive(this.#reactor, this);
     this.#reactor.removeReader(this);
-    this.#reactor.removeWriter(this);
+    this.#stopWriting();
     this.#fd = -1;
     this.#queue.clear();
     closeDescriptor(fd);
@@ -158,15 +197,51 @@ export class ProcessPipe implements ReadDescriptor, WriteDescriptor {
       this.#queue.shift(count);
       if (count < head.length) return;
     }
-    this.#writing = false;
-    this.#reactor.removeWriter(this);
+    this.#stopWriting();
+    // What waits for the last bytes waits for the producer's end.
+    if (this.#producer !== undefined) return this.#producer.sent();
     return this.#losing ? new ConnectionDone() : undefined;
   }
 
   /** The end. */
   connectionLost(): void {
     if (this.#fd === -1) return;
-    this.discard();
-    this.#events.lost(this);
+    const producer = this.#producer;
+    this.#producer = undefined;
+    try {
+      this.discard();
+    } finally {
+      producer?.stop();
+      this.#events.lost(this);
+    }
+  }
+
+  /** Whether what is written now will be sent: a producer can still finish. */
+  #takesMore(): boolean {
+    if (this.#fd === -1 || this.#failed) return false;
+    return !this.#losing || this.#producer !== undefined;
+  }
+
+  #stopWriting(): void {
+    if (!this.#writing) return;
+    this.#writing = false;
+    this.#reactor.removeWriter(this);
+  }
+
+  /** Closes it in a later round, if there is nothing to write and nobody who will. */
+  #closeSoon(): void {
+    this.#reactor.callFromThread(() => {
+      if (this.#producer !== undefined || this.#queue.length > 0) return;
+      this.connectionLost();
+    });
+  }
+
+  /** Closes it in a later round if the producer has thrown. */
+  #failIf(thrown: Error | undefined): void {
+    if (thrown === undefined || this.#failed) return;
+    this.#failed = true;
+    this.#queue.clear();
+    this.#stopWriting();
+    this.#reactor.callFromThread(() => this.connectionLost());
   }
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Producer } from "./protocol.ts";
+
 /**
  * What happens to a process. Any object is one; every function may be missing.
  *
@@ -54,8 +56,20 @@ export type SignalName =
   | (Deno.Signal extends infer S ? S extends `SIG${infer Name}` ? Name : never
     : never);
 
-/** A process, as its protocol sees it. */
-export interface ProcessTransport {
+/**
+ * A process, as its protocol sees it.
+ *
+ * It is a producer of what the process writes, and takes one for what the process
+ * reads. So a connection and a process can be given to each other, and neither
+ * floods the other:
+ *
+ *     connection.registerProducer(process, true);
+ *     process.registerProducer(connection, true);
+ *
+ * When one of them has ended, the other still waits for it: it is to be told by
+ * `unregisterProducer()` and `loseConnection()`.
+ */
+export interface ProcessTransport extends Producer {
   /** Its pid. */
   readonly pid: number;
   /** How many bytes were written and are not yet in a pipe. */
@@ -67,6 +81,8 @@ export interface ProcessTransport {
    * @throws {RangeError} When the input is no pipe of ours.
    */
   write(data: Uint8Array | string): void;
+  /** Writes several arrays to the process's standard input, in order. */
+  writeSequence(parts: Iterable<Uint8Array | string>): void;
   /**
    * Writes to a pipe, after all that was written before: bytes, or a text as
    * UTF-8. Never inside this call: they go as soon as there is room. The array
@@ -78,14 +94,28 @@ export interface ProcessTransport {
    */
   writeToChild(fd: number, data: Uint8Array | string): void;
   /**
+   * Lets a producer write to the process's standard input as fast as the process
+   * reads.
+   *
+   * @param producer What writes. It is stopped when the input is closed.
+   * @param streaming Whether it writes by itself until it is paused; if not, it
+   * is asked for each portion.
+   * @throws {TypeError} When an argument is not of the right type.
+   * @throws {RangeError} When there is a producer already, or the input is no
+   * pipe of ours.
+   */
+  registerProducer(producer: Producer, streaming: boolean): void;
+  /** The producer has no more. */
+  unregisterProducer(): void;
+  /**
    * Closes the process's standard input when everything that was written is
-   * there. A terminal has no end of its own for that, so there it does nothing:
+   * there, and the producer, if there is one, has unregistered itself. A terminal has no end of its own for that, so there it does nothing:
    * type a Ctrl-D (`"\x04"`).
    */
   closeStdin(): void;
   /**
    * Closes a pipe; one that we write to, when everything that was written is
-   * there. Once it is closed it does nothing.
+   * there, a producer's part included. Once it is closed it does nothing.
    *
    * @param fd The pipe, by the child's number; 1 for a terminal, which hangs up.
    * @throws {RangeError} When the child was given no such pipe.
@@ -97,6 +127,8 @@ export interface ProcessTransport {
   pauseProducing(): void;
   /** Reads again. */
   resumeProducing(): void;
+  /** The same as {@linkcode ProcessTransport.loseConnection}. */
+  stopProducing(): void;
   /**
    * Sends a signal to the process.
    *

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { complaint } from "../arguments.ts";
 import type { Address } from "./address.ts";
 import type { TLSOptions } from "./tls_options.ts";
 
@@ -24,6 +25,13 @@ export interface Protocol {
   makeConnection?(transport: Transport): unknown;
   /** The connection is there. */
   connectionMade?(): unknown;
+  /**
+   * TLS is there: what was agreed on can be asked of the transport. It comes
+   * after `connectionMade` and before any data that was encrypted, whoever
+   * began; with `connectSSL` right after `connectionMade`. Not called when the
+   * handshake fails.
+   */
+  handshakeCompleted?(): unknown;
   /** Bytes have come. The array is the protocol's to keep. */
   dataReceived(data: Uint8Array<ArrayBuffer>): unknown;
   /** The connection is gone. Called once, and last. */
@@ -109,8 +117,8 @@ export interface Transport {
   /**
    * Goes on in TLS, after what was written before. What has come before is
    * plain; from now on nothing else is taken. The handshake goes on by itself: if
-   * it fails, the connection is lost with a `TLSError`. After the end
-   * it does nothing.
+   * it fails or takes longer than `options.handshakeTimeout`, the connection is
+   * lost with a `TLSError`. After the end this does nothing.
    *
    * The side that connected is the client. If `options.hostname` is missing, it
    * expects the certificate of the host that it connected to.
@@ -120,14 +128,81 @@ export interface Transport {
    * @throws {RangeError} When the connection is encrypted already, or an option
    * is out of range.
    * @throws {Deno.errors.NotFound} When OpenSSL 3 is not installed.
+   *
+   * @example Both sides go on in TLS
+   * ```ts
+   * import { connect, listen } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+   * await using client = await connect(port.getHost() as Deno.NetAddr);
+   * client.write("STARTTLS");
+   *
+   * for await (const server of port) {
+   *   for await (const _command of server) break;
+   *   server.write("go");
+   *   server.startTLS({ cert: certificate(), key: certificate() });
+   *   server.write("secret"); // It waits for the handshake.
+   *   break;
+   * }
+   *
+   * for await (const _answer of client) break;
+   * client.startTLS({ caCerts: [certificate()] });
+   * for await (const data of client) {
+   *   assertEquals(new TextDecoder().decode(data), "secret");
+   *   break;
+   * }
+   *
+   * // For 127.0.0.1, with its key. One like it is made by `openssl req -x509
+   * // -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=IP:127.0.0.1`.
+   * function certificate(): string {
+   *   return `-----BEGIN CERTIFICATE-----
+   * MIHbMIGOoAMCAQICAQEwBQYDK2VwMAwxCjAIBgNVBAMMAWEwIBcNMjAwMTAxMDAw
+   * MDAwWhgPMjEyMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAWEwKjAFBgMrZXADIQCb
+   * 7MBa/s/XTmG5uyxfA9e3igCPFrkneXkZbIRgm1YDS6MTMBEwDwYDVR0RBAgwBocE
+   * fwAAATAFBgMrZXADQQCYyJyUy3h4l+vMHJTx2UeCsn+z1KEfWENj0YTtku4JINDd
+   * YzqwPN7/DqW74Wwyd1z0PMMXzqy9RKIy7h8/ub8F
+   * -----END CERTIFICATE-----
+   * -----BEGIN PRIVATE KEY-----
+   * MC4CAQAwBQYDK2VwBCIEIM8NNoOa2RUS0hsNPRhwRcG8Kck71FUo4Yg2Clv+V65+
+   * -----END PRIVATE KEY-----`;
+   * }
+   * ```
    */
   startTLS(options?: TLSOptions): void;
+  /**
+   * Waits for the handshake of TLS, as `Deno.TlsConn` does. There is no need to:
+   * what is written before goes out after it.
+   *
+   * @returns What was agreed on. Rejects with the reason of `connectionLost` if
+   * the connection is lost before, and with a RangeError if it is not encrypted.
+   */
+  handshake(): Promise<Deno.TlsHandshakeInfo>;
+  /**
+   * The application protocol that the handshake of TLS agreed on, such as
+   * `"h2"`: one of the `alpnProtocols` of both sides. Null if none was, or not
+   * yet.
+   */
+  readonly alpnProtocol: string | null;
+  /**
+   * The certificate of the other side in DER, which `X509Certificate` of
+   * `node:crypto` reads. Null before the handshake, after the end, and where
+   * there is none: a server asks for none.
+   */
+  getPeerCertificate(): Uint8Array<ArrayBuffer> | null;
   /** The address of the other end. */
   getPeer(): Address;
   /** The address of this end. */
   getHost(): Address;
   /** How many bytes were written and are not sent. */
   readonly bufferedAmount: number;
+  /**
+   * Whether the connection is about to end, or has ended, and nothing more is
+   * received: true from {@linkcode Transport.loseConnection} or
+   * {@linkcode Transport.abortConnection} on. A protocol that takes what it gets
+   * apart looks here before it goes on with the rest.
+   */
+  readonly disconnecting: boolean;
   /**
    * Whether small pieces are sent at once, instead of waiting for the peer to
    * acknowledge those before (`TCP_NODELAY`). Off unless it is set.
@@ -156,4 +231,22 @@ export interface Transport {
    * @throws {Error} When the connection is gone.
    */
   getTcpKeepAlive(): boolean;
+}
+
+/**
+ * Requires a protocol.
+ *
+ * @throws {TypeError} When it is no object with a `dataReceived` function.
+ */
+export function checkProtocol(value: unknown, action: string): void {
+  const protocol = value as Partial<Protocol> | null | undefined;
+  if (typeof protocol?.dataReceived === "function") return;
+  throw new TypeError(
+    complaint(
+      value,
+      action,
+      "protocol",
+      'an object with a "dataReceived" function',
+    ),
+  );
 }

@@ -218,9 +218,15 @@ class Resolver implements LookupListener {
       }
       this.#endWithReactor();
     }
-    thread.ask(lookup.question);
+    try {
+      if (this.#asked === 0) this.#reactor.addReader(thread);
+    } catch (error) {
+      this.#answer(lookup, failure(lookup, error as Error));
+      return;
+    }
+    this.#asked++;
     lookup.asked = true;
-    if (++this.#asked === 1) this.#reactor.addReader(thread);
+    thread.ask(lookup.question);
   }
 
   /** In a round of its own, so that what it throws is its own affair. */

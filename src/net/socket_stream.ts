@@ -6,6 +6,7 @@
 
 import { endWriting } from "../../ffi/descriptor.ts";
 import { ERRNO } from "../../ffi/errno.ts";
+import { FileIdentities, type FileIdentity } from "../../ffi/file_identity.ts";
 import {
   getSocketOption,
   localAddress,
@@ -28,17 +29,25 @@ const OPTIONS = {
   keepAlive: SOCKET_OPTIONS.SO_KEEPALIVE,
 } as const;
 
+/** They serve sockets only, for which they open nothing. */
+const identities = new FileIdentities();
+
 /** A socket that is connected, or about to be. */
 export class SocketStream implements StreamSocket {
   readonly #descriptor: FileDescriptor;
+  readonly #file: FileIdentity | number;
+  /** -1 when it is closed. */
+  #fd: number;
 
   /** Takes a non-blocking socket into its ownership. */
   constructor(fd: number) {
     this.#descriptor = FileDescriptor.adopt(fd);
+    this.#file = identities.identify(fd);
+    this.#fd = fd;
   }
 
   get fd(): number {
-    return this.#descriptor.fileno();
+    return this.#fd;
   }
 
   receive(into: Uint8Array): number {
@@ -58,14 +67,24 @@ export class SocketStream implements StreamSocket {
   }
 
   close(reset: boolean): void {
-    if (reset && this.fd !== -1) {
+    this.forgetIfClosed();
+    const fd = this.#fd;
+    if (fd === -1) return;
+    this.#fd = -1;
+    if (reset) {
       try {
-        resetOnClose(this.fd);
+        resetOnClose(fd);
       } catch {
         // A socket that has no such thing is just closed.
       }
     }
     this.#descriptor.close();
+  }
+
+  forgetIfClosed(): void {
+    const file = this.#file;
+    if (typeof file !== "object") return; // Nobody could ever tell.
+    if (!identities.matches(this.#fd, file)) this.#fd = -1;
   }
 
   isTransient(errno: number): boolean {

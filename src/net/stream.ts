@@ -12,7 +12,7 @@
  * @module
  */
 
-import { checkFunction, complaint } from "../arguments.ts";
+import { complaint } from "../arguments.ts";
 import type { ReadDescriptor, WriteDescriptor } from "../descriptors.ts";
 import {
   asError,
@@ -25,9 +25,11 @@ import type { Address } from "./address.ts";
 import { closeGently } from "./close_gently.ts";
 import { endWithReactor, outlive } from "./dependents.ts";
 import type { Producer, Protocol, Transport } from "./protocol.ts";
+import { RegisteredProducer } from "./registered_producer.ts";
 import { callHandler, report } from "./report.ts";
 import { SendQueue } from "./send_queue.ts";
 import { TLSContext } from "./tls_context.ts";
+import { TLSHandshake } from "./tls_handshake.ts";
 import type { TLSOptions, TLSRole } from "./tls_options.ts";
 import { TLSStream } from "./tls_stream.ts";
 
@@ -46,6 +48,11 @@ export interface StreamSocket {
   endWriting(): void;
   /** Closes it; with `reset`, so that the peer sees that it was cut off. */
   close(reset: boolean): void;
+  /**
+   * Takes it for closed if something else has closed it: by now its number can
+   * be another file's.
+   */
+  forgetIfClosed?(): void;
   /** Whether an errno only says: not now. */
   isTransient(errno: number): boolean;
   /** The error that an errno means for the connection. */
@@ -56,6 +63,8 @@ export interface StreamSocket {
   getOption(option: TCPOption): boolean;
   /** What there is between it and the kernel's socket, if anything. */
   readonly layer?: StreamLayer;
+  /** What waits for room, if it sends to another descriptor than `fd`. */
+  readonly writer?: WriteDescriptor;
 }
 
 /** What keeps bytes of its own between the program and the kernel, as TLS does. */
@@ -64,8 +73,16 @@ export interface StreamLayer {
   readonly pending: boolean;
   /** Nothing is sent before something has come from the peer. */
   readonly handshaking: boolean;
-  /** There is something to flush. */
-  readonly unsent: boolean;
+  /** Both sides have agreed. It stays true after the end. */
+  readonly handshakeDone: boolean;
+  /** How long that may take, in milliseconds. */
+  readonly handshakeTimeout: number;
+  /** Which protocol they agreed on. */
+  readonly alpnProtocol: string | null;
+  /** The other side's certificate in DER. */
+  readonly peerCertificate: Uint8Array<ArrayBuffer> | null;
+  /** How many bytes there are to flush. */
+  readonly unsent: number;
   /** After the end the peer has something to say, which must find a socket. */
   readonly lingers: boolean;
   /** Sends what it has to say. Returns 0 if that is all, or a negative errno. */
@@ -90,8 +107,8 @@ export interface StreamTransportOptions {
   hostname?: string;
 }
 
-/** More than this many bytes unsent, and a streaming producer is paused. */
-const ENOUGH = 65_536;
+/** How much is received at once, at most. */
+const PORTION = 65_536;
 
 /**
  * So many times something is sent before others get their turn: a peer that
@@ -135,9 +152,9 @@ export class StreamTransport
   /** With this it is lost in a later round, whatever there is to send. */
   #ending: Error | undefined;
   #disconnected = false;
-  #producer: Producer | undefined;
-  #streaming = false;
-  #producerPaused = false;
+  #producer: RegisteredProducer | undefined;
+  /** The handshake of TLS, be it over or not. */
+  #handshake: TLSHandshake | undefined;
 
   /** Makes a connection of a socket. */
   constructor(options: StreamTransportOptions) {
@@ -158,6 +175,8 @@ export class StreamTransport
     } catch (error) {
       return this.#disconnect(error as Error);
     }
+    const { layer } = this.#socket;
+    if (layer !== undefined) this.#shakeHands(layer);
     this.#tell("connectionMade", () => {
       if (protocol.makeConnection !== undefined) {
         return protocol.makeConnection(this);
@@ -165,8 +184,9 @@ export class StreamTransport
       (protocol as { transport?: Transport }).transport = this;
       return protocol.connectionMade?.();
     });
+    if (layer?.handshakeDone) this.#shaken();
     this.#startReading();
-    if (this.#socket.layer?.unsent) this.#flushSoon();
+    if (layer?.unsent) this.#flushSoon();
   }
 
   // What the reactor calls
@@ -181,7 +201,7 @@ export class StreamTransport
    * reports it and ends the connection with it.
    */
   doRead(): unknown {
-    const buffer = receiveBuffer ??= new Uint8Array(ENOUGH);
+    const buffer = receiveBuffer ??= new Uint8Array(PORTION);
     const { layer } = this.#socket;
     const handshaking = layer?.handshaking;
     const count = this.#socket.receive(buffer);
@@ -215,7 +235,9 @@ export class StreamTransport
     if (bytes.length === 0 || !this.#takesMore()) return;
     this.#queue.push(bytes);
     this.#flushSoon();
-    if (this.#queue.length > ENOUGH) this.#pauseProducer();
+    const producer = this.#producer;
+    if (producer === undefined) return; // As nearly always.
+    this.#endIf(producer.written(this.bufferedAmount));
   }
 
   writeSequence(parts: Iterable<Uint8Array | string>): void {
@@ -256,28 +278,29 @@ export class StreamTransport
   }
 
   registerProducer(producer: Producer, streaming: boolean): void {
-    checkProducer(producer, streaming);
+    const registered = new RegisteredProducer(
+      this.#reactor,
+      producer,
+      streaming,
+    );
     if (this.#producer !== undefined) {
       throw new RangeError(
         "Cannot register a producer: the connection has one already",
       );
     }
-    if (this.#disconnected) {
-      this.#tell("stopProducing", () => producer.stopProducing());
-      return;
-    }
-    this.#producer = producer;
-    this.#streaming = streaming;
-    this.#producerPaused = false;
-    if (!streaming) {
-      this.#tell("resumeProducing", () => producer.resumeProducing());
-    } else if (this.#queue.length > ENOUGH) this.#pauseProducer();
+    if (this.#disconnected) return registered.stop();
+    this.#producer = registered;
+    this.#endIf(registered.begin(this.bufferedAmount));
   }
 
   unregisterProducer(): void {
     this.#producer = undefined;
     // What waits for the last bytes has them now.
     if (this.#losing || this.#writeHalf === "closing") this.#flushSoon();
+  }
+
+  get disconnecting(): boolean {
+    return this.#losing || this.#isOver();
   }
 
   startTLS(options: TLSOptions = {}): void {
@@ -299,9 +322,29 @@ export class StreamTransport
       end += head.length;
       queue.shift(head.length);
     }
-    this.#socket = new TLSStream(this.#socket, context, before);
+    const layer = new TLSStream(this.#socket, context, before);
+    this.#socket = layer;
+    this.#shakeHands(layer);
     this.#startReading(); // The handshake does not wait for a paused protocol.
     this.#flushSoon();
+  }
+
+  async handshake(): Promise<Deno.TlsHandshakeInfo> {
+    if (this.#handshake === undefined) {
+      throw new RangeError(
+        "Cannot wait for the handshake: the connection is not encrypted",
+      );
+    }
+    return await this.#handshake.wait();
+  }
+
+  get alpnProtocol(): string | null {
+    return this.#socket.layer?.alpnProtocol ?? null;
+  }
+
+  getPeerCertificate(): Uint8Array<ArrayBuffer> | null {
+    if (this.#disconnected) return null;
+    return this.#socket.layer?.peerCertificate ?? null;
   }
 
   getPeer(): Address {
@@ -313,7 +356,7 @@ export class StreamTransport
   }
 
   get bufferedAmount(): number {
-    return this.#queue.length;
+    return this.#queue.length + (this.#socket.layer?.unsent ?? 0);
   }
 
   setTcpNoDelay(on: boolean): void {
@@ -412,12 +455,8 @@ export class StreamTransport
   /** Everything is sent. Returns what ends the connection. */
   #sent(): Error | undefined {
     const producer = this.#producer;
-    if (producer !== undefined) {
-      // What waits for the last bytes waits for the producer's end.
-      if (this.#streaming && !this.#producerPaused) return undefined;
-      this.#producerPaused = false;
-      return this.#try("resumeProducing", () => producer.resumeProducing());
-    }
+    // What waits for the last bytes waits for the producer's end.
+    if (producer !== undefined) return producer.sent();
     if (this.#losing) return new ConnectionDone();
     if (this.#writeHalf !== "closing") return undefined;
     this.#writeHalf = "closed";
@@ -433,22 +472,13 @@ export class StreamTransport
   #startWriting(): undefined {
     if (this.#writing) return;
     this.#writing = true;
-    this.#reactor.addWriter(this);
+    this.#reactor.addWriter(this.#socket.writer ?? this);
   }
 
   #stopWriting(): void {
     if (!this.#writing) return;
     this.#writing = false;
-    this.#reactor.removeWriter(this);
-  }
-
-  #pauseProducer(): void {
-    const producer = this.#producer;
-    if (producer === undefined || !this.#streaming || this.#producerPaused) {
-      return;
-    }
-    this.#producerPaused = true;
-    this.#tell("pauseProducing", () => producer.pauseProducing?.());
+    this.#reactor.removeWriter(this.#socket.writer ?? this);
   }
 
   // Reading
@@ -474,10 +504,28 @@ export class StreamTransport
 
   /** The layer below has received something, and may have more to do. */
   #received(layer: StreamLayer, handshaking: boolean): void {
-    const shaken = handshaking && !layer.handshaking;
+    const shaken = handshaking && layer.handshakeDone;
+    if (shaken) this.#shaken();
     if (shaken && (this.#paused || this.#losing)) this.#stopReading();
     if (shaken || layer.unsent) this.#flushSoon();
     if (layer.pending) this.#readAgain();
+  }
+
+  /** TLS has begun: it has so much time, and not more. */
+  #shakeHands(layer: StreamLayer): void {
+    this.#handshake = new TLSHandshake(
+      this.#reactor,
+      layer,
+      (error) => this.#disconnect(error),
+    );
+  }
+
+  /** TLS is there. */
+  #shaken(): void {
+    this.#handshake!.done();
+    if (this.#isOver()) return;
+    const protocol = this.#protocol!;
+    this.#tell("handshakeCompleted", () => protocol.handshakeCompleted?.());
   }
 
   /** Receives in a later round, of which no socket would remind it. */
@@ -547,24 +595,27 @@ export class StreamTransport
     this.#stopReading();
     this.#stopWriting();
     this.#queue.clear();
-    const allSent = this.#losing && !this.#readEnded &&
-      reason instanceof ConnectionDone;
-    if (allSent) closeGently(this.#reactor, this.#socket);
-    else this.#socket.close(this.#aborted);
+    this.#handshake?.lost(reason);
+    this.#try("the closing of a connection", () => this.#close(reason));
     const producer = this.#producer;
     const protocol = this.#protocol;
     const lost = this.#lost;
     // Whoever keeps the transport does not keep what it served.
     this.#producer = this.#protocol = this.#lost = undefined;
-    if (producer !== undefined) {
-      this.#tell("stopProducing", () => producer.stopProducing());
-    }
+    producer?.stop();
     this.#tell("connectionLost", () => protocol?.connectionLost?.(reason));
     lost?.(reason);
   }
 
+  #close(reason: Error): void {
+    const allSent = this.#losing && !this.#readEnded &&
+      reason instanceof ConnectionDone;
+    if (allSent) closeGently(this.#reactor, this.#socket);
+    else this.#socket.close(this.#aborted);
+  }
+
   /**
-   * Calls a function of the protocol's or the producer's.
+   * Calls a function of the protocol's.
    *
    * @returns What it threw, which is reported already.
    */
@@ -576,7 +627,10 @@ export class StreamTransport
 
   /** The same. If it throws, the connection ends in a later round. */
   #tell(where: string, f: () => unknown): void {
-    const thrown = this.#try(where, f);
+    this.#endIf(this.#try(where, f));
+  }
+
+  #endIf(thrown: Error | undefined): void {
     if (thrown !== undefined) this.#endSoon(thrown);
   }
 }
@@ -610,23 +664,4 @@ function toBytes(data: unknown): Uint8Array {
       "a Uint8Array or a string",
     ),
   );
-}
-
-function checkProducer(producer: unknown, streaming: unknown): void {
-  const action = "register a producer";
-  if (typeof producer !== "object" || producer === null) {
-    throw new TypeError(complaint(producer, action, "producer", "an object"));
-  }
-  if (typeof streaming !== "boolean") {
-    throw new TypeError(
-      complaint(streaming, action, "streaming", "a boolean"),
-    );
-  }
-  const { resumeProducing, stopProducing, pauseProducing } =
-    producer as Partial<Producer>;
-  checkFunction(resumeProducing, action, "producer.resumeProducing");
-  checkFunction(stopProducing, action, "producer.stopProducing");
-  if (streaming) {
-    checkFunction(pauseProducing, action, "producer.pauseProducing");
-  }
 }

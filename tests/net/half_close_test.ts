@@ -5,12 +5,13 @@
  */
 
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { ConnectionDone } from "../../mod.ts";
+import { ConnectionDone, type Reactor } from "../../mod.ts";
 import { macrotask, until } from "../descriptors.ts";
 import { testOnBackends } from "../hosts.ts";
 import {
   connectDeno,
   connectPair,
+  type Pair,
   pattern,
   Recorder,
   takeErrors,
@@ -30,6 +31,18 @@ class HalfCloseRecorder extends Recorder {
     this.events.push("write lost");
     return this.onWriteLost();
   }
+}
+
+/** Starts a reactor, and connects two recorders with each other. */
+function start(
+  reactor: Reactor,
+): Promise<Pair<HalfCloseRecorder, HalfCloseRecorder>> {
+  reactor.interleave();
+  return connectPair(
+    reactor,
+    new HalfCloseRecorder(),
+    new HalfCloseRecorder(),
+  );
 }
 
 testOnBackends(
@@ -97,12 +110,7 @@ testOnBackends(
 testOnBackends(
   "loseWriteConnection() when the peer is gone is silent (contract 224)",
   async ({ reactor }) => {
-    reactor.interleave();
-    const { server, client } = await connectPair(
-      reactor,
-      new HalfCloseRecorder(),
-      new HalfCloseRecorder(),
-    );
+    const { server, client } = await start(reactor);
     server.transport.pauseProducing();
     client.transport.abortConnection();
     await client.lost.promise;
@@ -113,55 +121,30 @@ testOnBackends(
   },
 );
 
-testOnBackends(
-  "readConnectionLost that throws is reported, and the end with that (contract 225)",
-  async ({ reactor, errors }) => {
-    reactor.interleave();
-    const { server, client } = await connectPair(
-      reactor,
-      new HalfCloseRecorder(),
-      new HalfCloseRecorder(),
-    );
-    server.onReadLost = () => {
-      throw new Error("read");
-    };
-    client.transport.loseWriteConnection();
-    assertEquals((await server.lost.promise).message, "read");
-    takeErrors(errors, "read");
-    assertEquals(server.events, ["made", "read lost", "lost: Error"]);
-    await until(() => client.events.includes("read lost"));
-  },
-);
-
-testOnBackends(
-  "writeConnectionLost that throws is reported, and the end with that (contract 225)",
-  async ({ reactor, errors }) => {
-    reactor.interleave();
-    const { server, client } = await connectPair(
-      reactor,
-      new HalfCloseRecorder(),
-      new HalfCloseRecorder(),
-    );
-    client.onWriteLost = () => {
-      throw new Error("write");
-    };
-    client.transport.loseWriteConnection();
-    assertEquals((await client.lost.promise).message, "write");
-    takeErrors(errors, "write");
-    assertEquals(client.events, ["made", "write lost", "lost: Error"]);
-    await until(() => server.events.includes("read lost"));
-  },
-);
+for (const half of ["read", "write"] as const) {
+  testOnBackends(
+    `${half}ConnectionLost that throws is reported, and the end with that (contract 225)`,
+    async ({ reactor, errors }) => {
+      const { server, client } = await start(reactor);
+      const [thrower, other] = half === "read"
+        ? [server, client]
+        : [client, server];
+      thrower.onReadLost = thrower.onWriteLost = () => {
+        throw new Error("on purpose");
+      };
+      client.transport.loseWriteConnection();
+      assertEquals((await thrower.lost.promise).message, "on purpose");
+      takeErrors(errors, "on purpose");
+      assertEquals(thrower.events, ["made", `${half} lost`, "lost: Error"]);
+      await until(() => other.events.includes("read lost"));
+    },
+  );
+}
 
 testOnBackends(
   "both halves closed are the end of the connection (contract 226)",
   async ({ reactor }) => {
-    reactor.interleave();
-    const { server, client } = await connectPair(
-      reactor,
-      new HalfCloseRecorder(),
-      new HalfCloseRecorder(),
-    );
+    const { server, client } = await start(reactor);
     client.transport.loseWriteConnection();
     await until(() => server.events.includes("read lost"));
     server.transport.write("bye");
@@ -203,12 +186,7 @@ testOnBackends(
 testOnBackends(
   "write() after loseWriteConnection() is dropped (contract 227)",
   async ({ reactor }) => {
-    reactor.interleave();
-    const { server, client } = await connectPair(
-      reactor,
-      new HalfCloseRecorder(),
-      new HalfCloseRecorder(),
-    );
+    const { server, client } = await start(reactor);
     client.transport.write("before");
     client.transport.loseWriteConnection();
     client.transport.write("dropped");

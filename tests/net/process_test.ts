@@ -416,6 +416,21 @@ testOnBackends(
 );
 
 testOnBackends(
+  "stopProducing() of a process closes its pipes",
+  async ({ reactor }) => {
+    begin(reactor);
+    const child = script("cat; exit 3", { reactor });
+    child.transport.stopProducing();
+    const reason = await child.ended;
+    assertInstanceOf(reason, ProcessTerminated);
+    assertEquals(
+      child.events.slice(1, 4).sort(),
+      ["lost 0", "lost 1", "lost 2"],
+    );
+  },
+);
+
+testOnBackends(
   "spawnProcess() throws the kernel's word when a command cannot be run, and leaves nothing",
   async ({ reactor }) => {
     const before = await countAtRest();
@@ -588,6 +603,35 @@ testOnBackends(
     assertThrows(() => transport.signalProcess("KILL"), ProcessExitedAlready);
   },
 );
+
+for (const pty of [false, true]) {
+  testOnBackends(
+    `a process ${
+      pty ? "at a terminal " : ""
+    }that is paused and whose input waits for a producer ends with its reactor`,
+    async ({ reactor }) => {
+      begin(reactor);
+      const child = script("exec sleep 1000", { reactor, pty });
+      const { transport } = child;
+      transport.pauseProducing();
+      const told: string[] = [];
+      transport.registerProducer({
+        resumeProducing() {},
+        pauseProducing() {},
+        stopProducing: () => void told.push("stop"),
+      }, true);
+      transport.loseConnection();
+      reactor.stop();
+      assertInstanceOf(await child.ended, ConnectionLost);
+      assertEquals(told, ["stop"]);
+      const lost = pty ? ["lost 1"] : ["lost 0", "lost 1", "lost 2"];
+      assertEquals(child.events.toSorted(), ["ended", ...lost, "made"]);
+      transport.signalProcess("KILL");
+      waitForZombie(transport.pid);
+      assertThrows(() => spawnProcess(new Recorder(), "no-such-command"));
+    },
+  );
+}
 
 testOnBackends(
   "spawnProcess() leaves nothing running when the reactor is closed",

@@ -572,3 +572,27 @@ Deno.test("lookUp() gives an error when there is no descriptor left for a worker
     stderr: "",
   });
 });
+
+testBackends(
+  "lookUp() fails when the reactor cannot wait for the answers, and works when it can again",
+  async ({ reactor }) => {
+    reactor.interleave();
+    const first = answer(reactor, NO_NAME);
+    const find = () =>
+      reactor.getReaders().find(({ label }) =>
+        label === "look-up of host names"
+      );
+    await until(() => find() !== undefined);
+    const fd = find()!.fileno();
+    await first;
+    // Somebody else reads what the answers come through.
+    const other = { fileno: () => fd, doRead: ignore, connectionLost: ignore };
+    reactor.addReader(other);
+    for (let i = 0; i < 2; i++) {
+      const error = await failureOf(reactor, "localhost");
+      assertStringIncludes(error.message, "already has another reader");
+    }
+    reactor.removeReader(other);
+    assertLoopback(await answer(reactor, "localhost"));
+  },
+);

@@ -12,7 +12,7 @@ import { LOOPBACK } from "./protocols.ts";
 const PATIENCE = 60_000;
 
 const mod = new URL("../../mod.ts", import.meta.url).href;
-const tcp = new URL("../../src/net/tcp.ts", import.meta.url).href;
+const net = new URL("../../src/net/mod.ts", import.meta.url).href;
 
 /** A program that serves its own source of commands. */
 class Child {
@@ -65,7 +65,7 @@ interface Report {
 function hungryServer(backend: string): string {
   return `
     import { FileDescriptor, Reactor } from "${mod}";
-    import { listenTCP } from "${tcp}";
+    import { listenTCP } from "${net}";
     const errors = [];
     const taken = [];
     const reactor = new Reactor({
@@ -99,6 +99,79 @@ function hungryServer(backend: string): string {
     reactor.interleave();
     const port = listenTCP(0, factory, { hostname: "${LOOPBACK}", reactor });
     console.log(port.getHost().port);
+  `;
+}
+
+function hungryClient(backend: string): string {
+  return `
+    import { FileDescriptor, Reactor } from "${mod}";
+    import {
+      connectTCP, connectUNIX, listenTCP, listenUDP, listenUNIX,
+    } from "${net}";
+    // Deno panics if it starts to handle signals, as it does by itself after a
+    // while, when there is no descriptor left for that.
+    Deno.addSignalListener("SIGWINCH", console.log);
+    Deno.removeSignalListener("SIGWINCH", console.log);
+
+    const reactor = new Reactor({ backend: "${backend}" });
+    const hostname = "${LOOPBACK}";
+    const nobody = { buildProtocol: () => null };
+    reactor.interleave();
+    const port = listenTCP(0, {
+      buildProtocol: () => ({
+        dataReceived(data) { this.transport.write(data); },
+      }),
+    }, { hostname, reactor }).getHost().port;
+
+    function served(transport) {
+      return new Promise((resolve, reject) => {
+        const protocol = {
+          connectionMade() { this.transport.write("x"); },
+          dataReceived() { resolve(this); },
+          connectionLost: reject,
+        };
+        connectTCP(hostname, port, {
+          buildProtocol: () => protocol,
+          clientConnectionFailed: (_, reason) => reject(reason),
+        }, { reactor });
+      });
+    }
+    function servedAgain(protocol) {
+      return new Promise((resolve) => {
+        protocol.dataReceived = resolve;
+        protocol.transport.write("x");
+      });
+    }
+
+    const said = [];
+    const say = ({ name, code }) => void said.push(name + " " + code);
+    function fails(begin) {
+      return new Promise((resolve) => begin({
+        ...nobody,
+        clientConnectionFailed: (_, reason) => resolve(reason),
+      })).then(say);
+    }
+    function throws(begin) {
+      try { begin(); } catch (error) { say(error); }
+    }
+
+    const bystander = await served();
+    const taken = [];
+    try {
+      while (true) taken.push(FileDescriptor.open("/dev/null"));
+    } catch {}
+    await fails((to) => connectTCP(hostname, port, to, { reactor }));
+    await fails((to) => connectTCP("localhost", port, to, { reactor }));
+    await fails((to) => connectUNIX("/tmp/socket", to, { reactor }));
+    throws(() => listenTCP(0, nobody, { hostname, reactor }));
+    throws(() => listenUDP(0, { datagramReceived() {} }, { hostname, reactor }));
+    throws(() => listenUNIX("/tmp/nowhere", nobody, { reactor }));
+    await servedAgain(bystander);
+    for (const one of taken) one.close();
+    await served();
+    await servedAgain(bystander);
+    console.log(JSON.stringify(said));
+    await reactor.close();
   `;
 }
 
@@ -161,11 +234,23 @@ for (const backend of BACKENDS) {
     assert(await conn.read(buffer) !== null);
   });
 
+  Deno.test(`what needs a descriptor when there are none left says so, and others are served [${backend}]`, async () => {
+    await using child = new Child(hungryClient(backend));
+    assertEquals(JSON.parse(await child.line()), [
+      "ConnectError EMFILE",
+      "NameLookupError EMFILE",
+      "ConnectError EMFILE",
+      "CannotListenError EMFILE",
+      "CannotListenError EMFILE",
+      "CannotListenError EMFILE",
+    ]);
+  });
+
   Deno.test(`a transport refers to its protocol no more when it is lost (contract 208) [${backend}]`, async () => {
     await using child = new Child(
       `
       import { Reactor } from "${mod}";
-      import { connectTCP, listenTCP } from "${tcp}";
+      import { connectTCP, listenTCP } from "${net}";
       const reactor = new Reactor({ backend: "${backend}" });
       const refs = [];
       const kept = [];

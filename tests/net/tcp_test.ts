@@ -47,6 +47,7 @@ import {
   Echo,
   LOOPBACK,
   numberOf,
+  type Pair,
   pattern,
   Recorder,
   Server,
@@ -56,6 +57,12 @@ import {
 const nobody = { buildProtocol: () => null };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+
+/** Starts a reactor, and connects two recorders with each other. */
+function start(reactor: Reactor): Promise<Pair<Recorder, Recorder>> {
+  reactor.interleave();
+  return connectPair(reactor, new Recorder(), new Recorder());
+}
 
 // Everywhere
 
@@ -624,12 +631,7 @@ testOnBackends(
 testOnBackends(
   "write() of nothing does nothing, and so does any write after the end (contract 197)",
   async ({ reactor }) => {
-    reactor.interleave();
-    const { server, client } = await connectPair(
-      reactor,
-      new Recorder(),
-      new Recorder(),
-    );
+    const { server, client } = await start(reactor);
     client.transport.write("");
     client.transport.writeSequence([]);
     client.transport.writeSequence([new Uint8Array()]);
@@ -692,12 +694,7 @@ testOnBackends(
 testOnBackends(
   "loseConnection() a second time, or after the end, does nothing (contract 200)",
   async ({ reactor }) => {
-    reactor.interleave();
-    const { server, client } = await connectPair(
-      reactor,
-      new Recorder(),
-      new Recorder(),
-    );
+    const { server, client } = await start(reactor);
     client.transport.loseConnection();
     client.transport.loseConnection();
     client.transport.stopProducing();
@@ -914,12 +911,7 @@ testOnBackends(
 testOnBackends(
   "setTcpNoDelay() and setTcpKeepAlive() are what the getters say (contract 209)",
   async ({ reactor }) => {
-    reactor.interleave();
-    const { client } = await connectPair(
-      reactor,
-      new Recorder(),
-      new Recorder(),
-    );
+    const { client } = await start(reactor);
     const { transport } = client;
     for (const on of [true, false]) {
       transport.setTcpNoDelay(on);
@@ -1099,12 +1091,7 @@ testOnBackends(
 testOnBackends(
   "crash() leaves connections as they are, for the next run (contract 139)",
   async ({ reactor }) => {
-    reactor.interleave();
-    const { server, client } = await connectPair(
-      reactor,
-      new Recorder(),
-      new Recorder(),
-    );
+    const { server, client } = await start(reactor);
     client.transport.write("before");
     reactor.crash();
     await reactor.finished;
@@ -1112,5 +1099,59 @@ testOnBackends(
     reactor.interleave();
     client.transport.write(" and after");
     await until(() => server.text === "before and after");
+  },
+);
+
+testOnBackends(
+  "a connection that nobody can read to its end is closed at once, and the end of the reactor finds nothing",
+  async ({ reactor }) => {
+    reactor.interleave();
+    const { server, client } = await connectPair(
+      reactor,
+      new Recorder(),
+      new Recorder({ made: ({ transport }) => transport.pauseProducing() }),
+    );
+    server.transport.write("never read");
+    await reactor.readable((client.transport as StreamTransport).fileno());
+    client.transport.loseConnection();
+    // Somebody else reads at that number, so what comes after the end can't be.
+    const reasons: Error[] = [];
+    const fd = (client.transport as StreamTransport).fileno();
+    reactor.addReader({
+      fileno: () => fd,
+      doRead: () => {},
+      connectionLost: (reason) => void reasons.push(reason),
+    });
+    await client.lost.promise;
+    assertEquals(client.events, ["made", "lost: ConnectionDone"]);
+    assertEquals((client.transport as StreamTransport).fileno(), -1);
+    assertEquals(reasons.map(({ name }) => name), ["ConnectionLost"]);
+    await server.lost.promise;
+    await reactor.close(); // Nothing is reported.
+  },
+);
+
+testOnBackends(
+  "disconnecting is true from loseConnection() and abortConnection() on, and stays so",
+  async ({ reactor }) => {
+    reactor.interleave();
+    for (const end of ["loseConnection", "abortConnection"] as const) {
+      const { server, client } = await connectPair(
+        reactor,
+        new Recorder({
+          lost: ({ transport }) => assertEquals(transport.disconnecting, true),
+        }),
+        new Recorder(),
+      );
+      const { transport } = client;
+      transport.loseWriteConnection();
+      assertEquals(transport.disconnecting, false);
+      transport[end]();
+      assertEquals(transport.disconnecting, true);
+      transport.resumeProducing();
+      assertEquals(transport.disconnecting, true);
+      await Promise.all([client.lost.promise, server.lost.promise]);
+      assertEquals(transport.disconnecting, true);
+    }
   },
 );

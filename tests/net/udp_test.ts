@@ -11,10 +11,12 @@ import {
   assertNotEquals,
   assertThrows,
 } from "@std/assert";
+import { closeDescriptor } from "../../ffi/descriptor.ts";
 import { libc } from "../../ffi/libc.ts";
 import type { Reactor } from "../../mod.ts";
 import type { Address, NetAddress } from "../../src/net/address.ts";
 import type {
+  DatagramPort,
   DatagramProtocol,
   DatagramTransport,
 } from "../../src/net/datagram.ts";
@@ -162,6 +164,31 @@ testOnBackends(
 );
 
 testOnBackends(
+  "stopListening() resolves after stopProtocol(), also when the reactor ends first (contract 228)",
+  async ({ reactor }) => {
+    const protocol = new Recorder();
+    const port = listenUDP(0, protocol, { ...HERE, reactor });
+    const seen: string[][] = [];
+    const stopped = Promise.withResolvers<void>();
+    reactor.callWhenRunning(() => {
+      // Both wait for the same end.
+      for (let i = 0; i < 2; i++) {
+        port.stopListening().then(() => {
+          seen.push([...protocol.events]);
+          if (seen.length === 2) stopped.resolve();
+        });
+      }
+      reactor.crash();
+    });
+    await reactor.run({ signals: false });
+    assertEquals(protocol.events, ["start"]);
+    await reactor.close();
+    await stopped.promise;
+    assertEquals(seen, [["start", "stop"], ["start", "stop"]]);
+  },
+);
+
+testOnBackends(
   "datagrams are received several at an event, 256 KiB at most (contract 229)",
   async ({ reactor }) => {
     // A group of 8 KiB datagrams of which each brings another one, so that there
@@ -188,6 +215,73 @@ testOnBackends(
     // 32 of them are 256 KiB; with their headers, that many are not exceeded.
     assertEquals(events[0], 32);
     await port.stopListening();
+  },
+);
+
+testOnBackends(
+  "pauseProducing() leaves datagrams in the kernel until resumeProducing()",
+  async ({ reactor }) => {
+    start(reactor);
+    const protocol = new Recorder();
+    const port = listenUDP(0, protocol, { ...HERE, reactor });
+    const other = listenUDP(0, new Recorder(), { ...HERE, reactor });
+    protocol.datagramReceived = (data) => {
+      protocol.events.push(decoder.decode(data));
+      // In the middle of what one event brings.
+      if (protocol.events.length === 2) port.pauseProducing();
+    };
+    for (const text of ["a", "b", "c"]) other.write(text, hostOf(port));
+    await until(() => protocol.events.length === 2);
+    // What this one brings comes later than anything for the port would.
+    const later = new Recorder();
+    const last = listenUDP(0, later, { ...HERE, reactor });
+    other.write("x", hostOf(last));
+    await until(() => later.peers.length === 1);
+    assertEquals(protocol.events, ["start", "a"]);
+    port.resumeProducing();
+    await until(() => protocol.events.length === 4);
+    assertEquals(protocol.events, ["start", "a", "b", "c"]);
+    // It can be paused before it listens, and resumed after it has stopped.
+    await port.stopListening();
+    port.pauseProducing();
+    port.startListening();
+    assertEquals(reactor.getReaders().length, 2);
+    port.resumeProducing();
+    assertEquals(reactor.getReaders().length, 3);
+    await port.stopListening();
+    port.resumeProducing();
+    for (const one of [other, last]) await one.stopListening();
+    assertEquals(reactor.getReaders(), []);
+  },
+);
+
+testOnBackends(
+  "write() does nothing after the end, with or without a peer",
+  async ({ reactor }) => {
+    const port = listenUDP(0, new Recorder(), { ...HERE, reactor });
+    const { hostname, port: number } = hostOf(port);
+    port.connect(hostname, number);
+    await port.stopListening();
+    port.write("x");
+    port.write("x", { hostname, port: number });
+    assertThrows(() => port.write(1 as unknown as string), TypeError);
+  },
+);
+
+testOnBackends(
+  "a port whose descriptor is closed behind its back says so once, and ends",
+  async ({ reactor, errors }) => {
+    start(reactor);
+    const protocol = new Recorder();
+    const port = listenUDP(0, protocol, { ...HERE, reactor });
+    closeDescriptor((port as unknown as DatagramPort).fileno());
+    // With poll() it is noticed at once, with epoll now.
+    await port.stopListening();
+    assertEquals(protocol.events, ["start", "stop"]);
+    assertEquals(
+      errors.splice(0).map(({ error }) => (error as { code?: string }).code),
+      ["EBADF"],
+    );
   },
 );
 
