@@ -111,6 +111,8 @@ export const SSL_SYMBOLS = {
   SSL_get_error: { parameters: ["pointer", "i32"], result: "i32" },
   /** `long SSL_get_verify_result(const SSL *ssl)` */
   SSL_get_verify_result: { parameters: ["pointer"], result: "i32" },
+  /** `X509 *SSL_get0_peer_certificate(const SSL *ssl)` */
+  SSL_get0_peer_certificate: { parameters: ["pointer"], result: "pointer" },
   /** `const char *SSL_get_version(const SSL *ssl)` */
   SSL_get_version: { parameters: ["pointer"], result: "pointer" },
   /**
@@ -152,6 +154,8 @@ export const CRYPTO_SYMBOLS = {
     parameters: ["pointer", "pointer", "function", "buffer"],
     result: "pointer",
   },
+  /** `int i2d_X509_bio(BIO *bio, X509 *certificate)` */
+  i2d_X509_bio: { parameters: ["pointer", "pointer"], result: "i32" },
   /** `void X509_free(X509 *certificate)` */
   X509_free: { parameters: ["pointer"], result: "void" },
   /** `void EVP_PKEY_free(EVP_PKEY *key)` */

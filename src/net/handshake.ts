@@ -4,9 +4,10 @@
  * @module
  */
 
+import type { DelayedCall } from "../delayed_calls.ts";
 import type { ReadDescriptor, WriteDescriptor } from "../descriptors.ts";
 import type { Reactor } from "../reactor.ts";
-import { ConnectError } from "./errors.ts";
+import { ConnectError, ConnectTimeoutError } from "./errors.ts";
 import type { StreamSocket } from "./stream.ts";
 
 /** How it ends. One of the two is called, once, and never by the constructor. */
@@ -23,6 +24,7 @@ export class Handshake implements ReadDescriptor, WriteDescriptor {
   readonly #reactor: Reactor;
   readonly #socket: StreamSocket;
   readonly #outcome: HandshakeOutcome;
+  #timeout: DelayedCall | undefined;
   #over = false;
 
   /** Begins. Throws when the reactor takes no more. */
@@ -36,6 +38,16 @@ export class Handshake implements ReadDescriptor, WriteDescriptor {
     this.#outcome = outcome;
     reactor.addReader(this);
     reactor.addWriter(this);
+    const { handshakeTimeout } = socket.layer!;
+    this.#timeout = reactor.callLater(handshakeTimeout, () => {
+      this.close();
+      outcome.failed(
+        new ConnectTimeoutError(
+          `Cannot connect: the TLS handshake was not done within ${handshakeTimeout} ms`,
+        ),
+      );
+    });
+    this.#timeout.unref(); // The descriptor keeps the process alive.
   }
 
   fileno(): number {
@@ -77,6 +89,7 @@ export class Handshake implements ReadDescriptor, WriteDescriptor {
 
   #stop(): void {
     this.#over = true;
+    if (this.#timeout?.active()) this.#timeout.cancel();
     this.#reactor.removeReader(this);
     this.#reactor.removeWriter(this);
   }

@@ -44,7 +44,8 @@ export interface ListenSSLOptions extends ListenTCPOptions {
  * @param hostname A host name, or an IPv4 or IPv6 address.
  * @param port The port.
  * @param factory Makes the protocol of the connection, and is told of failures.
- * @param options How. The `timeout` is for everything, the handshake included.
+ * @param options How. The `timeout` is for everything, the handshake included;
+ * `tls.handshakeTimeout` for that alone. Both end in a `ConnectTimeoutError`.
  * @returns The connector, which has begun.
  * @throws {InvalidAddressError} When `bindAddress` has no address.
  * @throws {TypeError} When an argument is of the wrong type, or a certificate
@@ -53,6 +54,55 @@ export interface ListenSSLOptions extends ListenTCPOptions {
  * number or text is out of range.
  * @throws {ReactorNotRunning} When the reactor has stopped.
  * @throws {Deno.errors.NotFound} When OpenSSL 3 is not installed.
+ *
+ * @example A client that hears a greeting
+ * ```ts
+ * import { connectSSL, listen, type Transport } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using port = listen({
+ *   hostname: "127.0.0.1",
+ *   port: 0,
+ *   tls: { cert: certificate(), key: certificate() },
+ * });
+ *
+ * const { promise, resolve, reject } = Promise.withResolvers<string>();
+ * class Guest {
+ *   declare transport: Transport;
+ *
+ *   dataReceived(data: Uint8Array) {
+ *     resolve(new TextDecoder().decode(data));
+ *     this.transport.loseConnection();
+ *   }
+ * }
+ * const { hostname, port: number } = port.getHost() as Deno.NetAddr;
+ * connectSSL(hostname, number, {
+ *   buildProtocol: () => new Guest(),
+ *   clientConnectionFailed: (_connector, reason) => reject(reason),
+ * }, { tls: { caCerts: [certificate()] } });
+ *
+ * for await (const connection of port) {
+ *   connection.write("hello");
+ *   connection.loseConnection();
+ *   break;
+ * }
+ * assertEquals(await promise, "hello");
+ *
+ * // For 127.0.0.1, with its key. One like it is made by `openssl req -x509
+ * // -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=IP:127.0.0.1`.
+ * function certificate(): string {
+ *   return `-----BEGIN CERTIFICATE-----
+ * MIHbMIGOoAMCAQICAQEwBQYDK2VwMAwxCjAIBgNVBAMMAWEwIBcNMjAwMTAxMDAw
+ * MDAwWhgPMjEyMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAWEwKjAFBgMrZXADIQCb
+ * 7MBa/s/XTmG5uyxfA9e3igCPFrkneXkZbIRgm1YDS6MTMBEwDwYDVR0RBAgwBocE
+ * fwAAATAFBgMrZXADQQCYyJyUy3h4l+vMHJTx2UeCsn+z1KEfWENj0YTtku4JINDd
+ * YzqwPN7/DqW74Wwyd1z0PMMXzqy9RKIy7h8/ub8F
+ * -----END CERTIFICATE-----
+ * -----BEGIN PRIVATE KEY-----
+ * MC4CAQAwBQYDK2VwBCIEIM8NNoOa2RUS0hsNPRhwRcG8Kck71FUo4Yg2Clv+V65+
+ * -----END PRIVATE KEY-----`;
+ * }
+ * ```
  */
 export function connectSSL(
   hostname: string,
@@ -77,7 +127,8 @@ export function connectSSL(
 /**
  * Listens for TCP connections that are encrypted. As with `listenTCP`, there is a
  * protocol as soon as there is a connection, and what it writes goes out after
- * the handshake. If that fails, `connectionLost` gets the `TLSError`.
+ * the handshake, of which `handshakeCompleted` tells. If that fails or takes
+ * longer than `tls.handshakeTimeout`, `connectionLost` gets the `TLSError`.
  *
  * @param port The port; 0 for one that is free, which `getHost()` then tells.
  * @param factory Makes the protocols of the connections.
@@ -91,6 +142,48 @@ export function connectSSL(
  * number or text is out of range.
  * @throws {ReactorNotRunning} When the reactor has stopped.
  * @throws {Deno.errors.NotFound} When OpenSSL 3 is not installed.
+ *
+ * @example A server that answers in capitals
+ * ```ts
+ * import { connect, listenSSL, type Transport } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Shout {
+ *   declare transport: Transport;
+ *
+ *   dataReceived(data: Uint8Array) {
+ *     this.transport.write(new TextDecoder().decode(data).toUpperCase());
+ *     this.transport.loseConnection();
+ *   }
+ * }
+ *
+ * await using port = listenSSL(0, { buildProtocol: () => new Shout() }, {
+ *   hostname: "127.0.0.1",
+ *   tls: { cert: certificate(), key: certificate() },
+ * });
+ *
+ * await using connection = await connect({
+ *   ...port.getHost() as Deno.NetAddr,
+ *   tls: { caCerts: [certificate()] },
+ * });
+ * connection.write("hello");
+ * assertEquals(await new Response(connection.readable).text(), "HELLO");
+ *
+ * // For 127.0.0.1, with its key. One like it is made by `openssl req -x509
+ * // -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=IP:127.0.0.1`.
+ * function certificate(): string {
+ *   return `-----BEGIN CERTIFICATE-----
+ * MIHbMIGOoAMCAQICAQEwBQYDK2VwMAwxCjAIBgNVBAMMAWEwIBcNMjAwMTAxMDAw
+ * MDAwWhgPMjEyMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAWEwKjAFBgMrZXADIQCb
+ * 7MBa/s/XTmG5uyxfA9e3igCPFrkneXkZbIRgm1YDS6MTMBEwDwYDVR0RBAgwBocE
+ * fwAAATAFBgMrZXADQQCYyJyUy3h4l+vMHJTx2UeCsn+z1KEfWENj0YTtku4JINDd
+ * YzqwPN7/DqW74Wwyd1z0PMMXzqy9RKIy7h8/ub8F
+ * -----END CERTIFICATE-----
+ * -----BEGIN PRIVATE KEY-----
+ * MC4CAQAwBQYDK2VwBCIEIM8NNoOa2RUS0hsNPRhwRcG8Kck71FUo4Yg2Clv+V65+
+ * -----END PRIVATE KEY-----`;
+ * }
+ * ```
  */
 export function listenSSL(
   port: number,
@@ -118,8 +211,9 @@ class TLSLayer {
 
   constructor(role: TLSRole, options: TLSOptions) {
     this.#role = role;
-    this.#options = options;
     this.#context = new TLSContext(role, options);
+    // A copy: later connections are to be made like the first.
+    this.#options = { ...options };
   }
 
   wrap(socket: StreamSocket): StreamSocket {

@@ -36,6 +36,8 @@ export class TLSContext implements Disposable {
   readonly verifies: boolean;
   /** The protocols to choose from, each with its length before it. */
   readonly alpnProtocols: readonly Uint8Array<ArrayBuffer>[];
+  /** How long a handshake may take, in milliseconds. */
+  readonly handshakeTimeout: number;
   #pointer: Deno.PointerValue;
 
   /**
@@ -46,7 +48,7 @@ export class TLSContext implements Disposable {
    * @throws {TypeError} When an option is not of the right type or is missing,
    * or when a certificate or a key cannot be read or does not fit.
    * @throws {RangeError} When the name of a protocol or host is empty or too
-   * long.
+   * long, or `handshakeTimeout` is negative or not finite.
    * @throws {Deno.errors.NotFound} When OpenSSL 3 is not installed.
    */
   constructor(role: TLSRole, options: TLSOptions = {}) {
@@ -56,6 +58,7 @@ export class TLSContext implements Disposable {
     this.hostname = hostname;
     this.verifies = verifies;
     this.alpnProtocols = alpnProtocols;
+    this.handshakeTimeout = checked.handshakeTimeout;
     this.#pointer = make(role);
     try {
       if (identity !== undefined) {
@@ -183,6 +186,14 @@ function expect(context: Deno.PointerObject, hostname: string): boolean {
  */
 let systemStore: Deno.PointerObject | undefined;
 
+/**
+ * The last store with certificates of the program's besides the system's. Most
+ * programs have one set of them, and may connect often.
+ */
+let ownStore:
+  | { readonly store: Deno.PointerObject; readonly caCerts: readonly string[] }
+  | undefined;
+
 /** Requires a certificate that leads to one of the system's or of these. */
 function trust(context: Deno.PointerObject, caCerts: readonly string[]): void {
   const ssl = openssl();
@@ -192,6 +203,22 @@ function trust(context: Deno.PointerObject, caCerts: readonly string[]): void {
     ssl.SSL_CTX_set1_cert_store(context, systemStore);
     return;
   }
+  if (!isSame(caCerts, ownStore?.caCerts)) {
+    const store = makeStoreWith(caCerts);
+    // Contexts that have the former one keep it.
+    if (ownStore !== undefined) ssl.X509_STORE_free(ownStore.store);
+    ownStore = { store, caCerts: [...caCerts] };
+  }
+  ssl.SSL_CTX_set1_cert_store(context, ownStore!.store);
+}
+
+function isSame(a: readonly string[], b: readonly string[] = []): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index]);
+}
+
+/** A store with the system's certificates and these. */
+function makeStoreWith(caCerts: readonly string[]): Deno.PointerObject {
+  const ssl = openssl();
   const store = makeStore();
   try {
     caCerts.forEach((pem, index) => {
@@ -202,9 +229,10 @@ function trust(context: Deno.PointerObject, caCerts: readonly string[]): void {
         }
       });
     });
-    ssl.SSL_CTX_set1_cert_store(context, store);
-  } finally {
+    return store;
+  } catch (error) {
     ssl.X509_STORE_free(store);
+    throw error;
   }
 }
 

@@ -25,6 +25,7 @@
 
 import { cString, MAX_INT } from "../../ffi/arguments.ts";
 import { openssl, SSL, takeErrors } from "../../ffi/toolkits/openssl.ts";
+import { ConnectionLost, type ReactorError } from "../errors.ts";
 import { chooseFrom } from "./alpn.ts";
 import type { TLSContext } from "./tls_context.ts";
 import { TLSError } from "./tls_error.ts";
@@ -51,7 +52,7 @@ export class TLSEngine implements Disposable {
   #handshakeDone = false;
   #closed = false;
   #ended = false;
-  #failure: TLSError | undefined;
+  #failure: ReactorError | undefined;
   #alpnProtocol: string | undefined;
 
   /**
@@ -111,6 +112,21 @@ export class TLSEngine implements Disposable {
   }
 
   /**
+   * The other side's certificate in DER, once the handshake is done; null if it
+   * has shown none.
+   *
+   * @throws {Deno.errors.BadResource} When the engine was disposed of.
+   */
+  get peerCertificate(): Uint8Array<ArrayBuffer> | null {
+    const connection = this.#use("ask for the certificate of");
+    const ssl = openssl();
+    const certificate = this.#handshakeDone
+      ? ssl.SSL_get0_peer_certificate(connection)
+      : null;
+    return certificate === null ? null : encode(certificate);
+  }
+
+  /**
    * The version that is spoken once the handshake is done, such as `"TLSv1.3"`.
    *
    * @throws {Deno.errors.BadResource} When the engine was disposed of.
@@ -135,18 +151,18 @@ export class TLSEngine implements Disposable {
    * Takes what came from the network, all of it.
    *
    * @param ciphertext The bytes, which are copied.
+   * @param length How many of them it is.
    * @throws {TLSError} When the handshake fails. What is wrong with what comes
    * later is found out by `read()`.
    * @throws {Deno.errors.BadResource} When the engine was disposed of.
    */
-  receive(ciphertext: Uint8Array): void {
+  receive(ciphertext: Uint8Array, length: number = ciphertext.length): void {
     const connection = this.#use("receive from");
     if (this.#failure !== undefined) throw this.#failure;
     // What follows the end of the other side's data means nothing (RFC 8446,
     // 6.1).
-    if (this.#ended || ciphertext.length === 0) return;
+    if (this.#ended || length === 0) return;
     const ssl = openssl();
-    const { length } = ciphertext;
     const count = ssl.BIO_write(this.#incoming, ciphertext, length);
     if (count !== length) throw this.#fail("receive from");
     if (!this.#handshakeDone) this.#shakeHands(connection);
@@ -157,7 +173,7 @@ export class TLSEngine implements Disposable {
    * has not said so in TLS before, somebody in between may have cut its data
    * short: `read()` throws once it has given out what there was.
    *
-   * @throws {TLSError} When the handshake is not done.
+   * @throws {ConnectionLost} When the handshake is not done.
    * @throws {Deno.errors.BadResource} When the engine was disposed of.
    */
   receiveEnd(): void {
@@ -196,8 +212,8 @@ export class TLSEngine implements Disposable {
    * is moved in a call.
    * @returns How many bytes were put there. 0 if there is nothing now, null when
    * the other side has closed its direction and everything has been read.
-   * @throws {TLSError} When the data cannot be trusted, or ended without the
-   * other side saying so.
+   * @throws {TLSError} When the data cannot be trusted.
+   * @throws {ConnectionLost} When it ended without the other side saying so.
    * @throws {Deno.errors.BadResource} When the engine was disposed of.
    */
   read(into: Uint8Array): number | null {
@@ -311,8 +327,16 @@ export class TLSEngine implements Disposable {
   }
 
   /** Remembers what went wrong, and returns it. */
-  #fail(action: string): TLSError {
+  #fail(action: string): ReactorError {
     const reasons = takeErrors() || "OpenSSL does not say why";
+    // Of a network that has ended it says this where no close_notify came.
+    if (reasons === "unexpected eof while reading") {
+      return this.#failure = new ConnectionLost(
+        this.#handshakeDone
+          ? "The connection was lost: the peer closed it without saying so in TLS, so that data may be missing"
+          : "The connection was lost: the peer closed it during the TLS handshake",
+      );
+    }
     const { verifies, hostname } = this.#context;
     // Where certificates are verified, a bad one ends the handshake, and the
     // result is good until one was looked at.
@@ -333,6 +357,22 @@ export class TLSEngine implements Disposable {
       );
     }
     return this.#failure;
+  }
+}
+
+/** A certificate in DER. */
+function encode(certificate: Deno.PointerObject): Uint8Array<ArrayBuffer> {
+  const ssl = openssl();
+  const memory = ssl.BIO_new(ssl.BIO_s_mem());
+  try {
+    if (memory === null || ssl.i2d_X509_bio(memory, certificate) !== 1) {
+      throw new TLSError(`Cannot encode a certificate: ${takeErrors()}`);
+    }
+    const bytes = new Uint8Array(ssl.BIO_ctrl_pending(memory));
+    ssl.BIO_read(memory, bytes, bytes.length);
+    return bytes;
+  } finally {
+    ssl.BIO_free(memory);
   }
 }
 

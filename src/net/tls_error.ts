@@ -7,8 +7,32 @@
 import { ReactorError, type ReactorErrorOptions } from "../errors.ts";
 
 /**
- * The other side is not to be trusted, does not speak TLS, refused this side, or
- * sent something that cannot be true. The message says what OpenSSL says of it.
+ * The other side is not to be trusted, does not speak TLS, refused this side,
+ * sent something that cannot be true, or took too long to shake hands. The
+ * message says what OpenSSL says of it.
+ *
+ * A connection that ends without TLS saying so is a `ConnectionLost`, as one
+ * that was reset: somebody in between may have cut it short.
+ *
+ * @example A server that does not speak TLS
+ * ```ts
+ * import { connect, ConnectError, listen, TLSError } from "@interleave/reactor/net";
+ * import { assert, assertRejects } from "@std/assert";
+ *
+ * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+ * const address = port.getHost() as Deno.NetAddr;
+ * const failed = assertRejects(
+ *   () => connect({ ...address, tls: {} }),
+ *   ConnectError,
+ *   "wrong version number",
+ * );
+ * for await (const connection of port) {
+ *   connection.write("220 mail.example ESMTP\r\n");
+ *   connection.loseConnection();
+ *   break;
+ * }
+ * assert((await failed).cause instanceof TLSError);
+ * ```
  */
 export class TLSError extends ReactorError {
   static {

@@ -4,11 +4,51 @@
  * @module
  */
 
-import { checkString, complaint } from "../arguments.ts";
+import { checkDelay, checkString, complaint } from "../arguments.ts";
 
 /**
  * How a connection is to be encrypted. One type for both sides: what only a
  * client or only a server uses says so, and the other ignores it.
+ *
+ * @example Agreeing on a protocol, and looking at the certificate
+ * ```ts
+ * import { connect, listen } from "@interleave/reactor/net";
+ * import { X509Certificate } from "node:crypto";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using port = listen({
+ *   hostname: "127.0.0.1",
+ *   port: 0,
+ *   tls: {
+ *     cert: certificate(),
+ *     key: certificate(),
+ *     alpnProtocols: ["h2", "http/1.1"],
+ *   },
+ * });
+ *
+ * await using connection = await connect({
+ *   ...port.getHost() as Deno.NetAddr,
+ *   tls: { caCerts: [certificate()], alpnProtocols: ["http/1.1"] },
+ * });
+ * assertEquals(connection.alpnProtocol, "http/1.1");
+ * const shown = new X509Certificate(connection.getPeerCertificate()!);
+ * assertEquals(shown.subject, "CN=a");
+ *
+ * // For 127.0.0.1, with its key. One like it is made by `openssl req -x509
+ * // -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=IP:127.0.0.1`.
+ * function certificate(): string {
+ *   return `-----BEGIN CERTIFICATE-----
+ * MIHbMIGOoAMCAQICAQEwBQYDK2VwMAwxCjAIBgNVBAMMAWEwIBcNMjAwMTAxMDAw
+ * MDAwWhgPMjEyMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAWEwKjAFBgMrZXADIQCb
+ * 7MBa/s/XTmG5uyxfA9e3igCPFrkneXkZbIRgm1YDS6MTMBEwDwYDVR0RBAgwBocE
+ * fwAAATAFBgMrZXADQQCYyJyUy3h4l+vMHJTx2UeCsn+z1KEfWENj0YTtku4JINDd
+ * YzqwPN7/DqW74Wwyd1z0PMMXzqy9RKIy7h8/ub8F
+ * -----END CERTIFICATE-----
+ * -----BEGIN PRIVATE KEY-----
+ * MC4CAQAwBQYDK2VwBCIEIM8NNoOa2RUS0hsNPRhwRcG8Kck71FUo4Yg2Clv+V65+
+ * -----END PRIVATE KEY-----`;
+ * }
+ * ```
  */
 export interface TLSOptions {
   /**
@@ -53,6 +93,13 @@ export interface TLSOptions {
    * @default {false}
    */
   unsafelyIgnoreCertificateErrors?: boolean;
+  /**
+   * How long the handshake may take, in milliseconds. A peer that connects and
+   * says nothing is cut off then.
+   *
+   * @default {30_000}
+   */
+  handshakeTimeout?: number;
 }
 
 /** Which side of a connection this is. */
@@ -72,6 +119,8 @@ export interface CheckedTLSOptions {
   readonly caCerts: readonly string[];
   /** Whether the other side's certificate is verified. */
   readonly verifies: boolean;
+  /** How long the handshake may take, in milliseconds. */
+  readonly handshakeTimeout: number;
 }
 
 /** The longest name of a host (RFC 1035, 2.3.4). */
@@ -86,7 +135,8 @@ const encoder = new TextEncoder();
  * @param options What the program said.
  * @param action What cannot be done without it, as in "start TLS".
  * @throws {TypeError} When a value is not of the right type or is missing.
- * @throws {RangeError} When the name of a protocol or host is empty or too long.
+ * @throws {RangeError} When the name of a protocol or host is empty or too long,
+ * or `handshakeTimeout` is negative or not finite.
  */
 export function checkTLSOptions(
   role: TLSRole,
@@ -96,7 +146,12 @@ export function checkTLSOptions(
   if (typeof options !== "object" || options === null) {
     throw new TypeError(complaint(options, action, "options", "an object"));
   }
-  const { cert, key, unsafelyIgnoreCertificateErrors = false } = options;
+  const {
+    cert,
+    key,
+    unsafelyIgnoreCertificateErrors = false,
+    handshakeTimeout = 30_000,
+  } = options;
   if (typeof unsafelyIgnoreCertificateErrors !== "boolean") {
     throw new TypeError(
       complaint(
@@ -107,6 +162,7 @@ export function checkTLSOptions(
       ),
     );
   }
+  checkDelay(handshakeTimeout, action, "options.handshakeTimeout");
   const needsIdentity = role === "server" || cert !== undefined ||
     key !== undefined;
   const isClient = role === "client";
@@ -121,6 +177,7 @@ export function checkTLSOptions(
       ? checkStrings(options.caCerts, action, "options.caCerts")
       : [],
     verifies,
+    handshakeTimeout,
   };
 }
 

@@ -8,6 +8,7 @@
  */
 
 import { ERRNO } from "../../ffi/errno.ts";
+import { ReactorError } from "../errors.ts";
 import type { StreamLayer, StreamSocket, TCPOption } from "./stream.ts";
 import type { TLSContext } from "./tls_context.ts";
 import { TLSEngine } from "./tls_engine.ts";
@@ -18,6 +19,9 @@ const PORTION = 65_536;
 
 /** Where ciphertext comes in. The engine copies it, so that one is enough. */
 let incoming: Uint8Array<ArrayBuffer> | undefined;
+
+/** Where ciphertext goes out. What the kernel does not take is copied. */
+let outgoing: Uint8Array<ArrayBuffer> | undefined;
 
 /** "Not now", as the kernel says it. */
 const LATER = -ERRNO.EAGAIN!;
@@ -30,6 +34,7 @@ export class TLSStream implements StreamSocket, StreamLayer {
   readonly #socket: StreamSocket;
   readonly #engine: TLSEngine;
   readonly #isClient: boolean;
+  readonly handshakeTimeout: number;
   /** Ciphertext that the kernel did not take: it goes before the engine's. */
   #outgoing: Uint8Array;
   #failure: Error | undefined;
@@ -54,6 +59,7 @@ export class TLSStream implements StreamSocket, StreamLayer {
     this.#engine = new TLSEngine(context);
     this.#socket = socket;
     this.#isClient = context.role === "client";
+    this.handshakeTimeout = context.handshakeTimeout;
     this.#outgoing = before;
   }
 
@@ -65,9 +71,12 @@ export class TLSStream implements StreamSocket, StreamLayer {
     return this.#socket.fd;
   }
 
-  /** Which protocol was agreed on, if any. */
-  get alpnProtocol(): string | undefined {
-    return this.#engine.alpnProtocol;
+  get alpnProtocol(): string | null {
+    return this.#engine.alpnProtocol ?? null;
+  }
+
+  get peerCertificate(): Uint8Array<ArrayBuffer> | null {
+    return this.#closed ? null : this.#engine.peerCertificate;
   }
 
   get pending(): boolean {
@@ -79,9 +88,12 @@ export class TLSStream implements StreamSocket, StreamLayer {
       !this.#engine.handshakeDone;
   }
 
-  get unsent(): boolean {
-    return !this.#closed &&
-      (this.#outgoing.length > 0 || this.#engine.waiting > 0);
+  get handshakeDone(): boolean {
+    return this.#engine.handshakeDone;
+  }
+
+  get unsent(): number {
+    return this.#closed ? 0 : this.#outgoing.length + this.#engine.waiting;
   }
 
   /**
@@ -120,7 +132,8 @@ export class TLSStream implements StreamSocket, StreamLayer {
       while (sent < from.length) {
         const errno = this.#push();
         if (errno < 0 && errno !== LATER) return sent > 0 ? sent : errno;
-        const count = this.#engine.write(from.subarray(sent));
+        const rest = sent === 0 ? from : from.subarray(sent);
+        const count = this.#engine.write(rest);
         if (count === 0) break;
         sent += count;
       }
@@ -153,6 +166,10 @@ export class TLSStream implements StreamSocket, StreamLayer {
     this.#socket.close(reset);
   }
 
+  forgetIfClosed(): void {
+    this.#socket.forgetIfClosed?.();
+  }
+
   isTransient(errno: number): boolean {
     return this.#failure === undefined && this.#socket.isTransient(errno);
   }
@@ -176,7 +193,7 @@ export class TLSStream implements StreamSocket, StreamLayer {
     if (count < 0) return count;
     this.#pending = true;
     if (count === 0) this.#engine.receiveEnd();
-    else this.#engine.receive(incoming.subarray(0, count));
+    else this.#engine.receive(incoming, count);
     return 0;
   }
 
@@ -186,7 +203,8 @@ export class TLSStream implements StreamSocket, StreamLayer {
     while (this.#pending && length < into.length) {
       let count;
       try {
-        count = this.#engine.read(into.subarray(length));
+        const room = length === 0 ? into : into.subarray(length);
+        count = this.#engine.read(room);
       } catch (error) {
         // What came before is good. The engine says the same again.
         if (length > 0) return length;
@@ -203,25 +221,32 @@ export class TLSStream implements StreamSocket, StreamLayer {
   /** Moves ciphertext to the kernel. Returns 0 if that was all, or an errno. */
   #push(): number {
     if (this.#closed) return 0;
-    for (;;) {
-      if (this.#outgoing.length === 0) {
-        const { waiting } = this.#engine;
-        if (waiting === 0) return 0;
-        this.#outgoing = new Uint8Array(Math.min(waiting, PORTION));
-        this.#engine.transmit(this.#outgoing);
-      }
+    while (this.#outgoing.length > 0) {
       const count = this.#socket.send(this.#outgoing);
       if (count < 0) return count;
       this.#outgoing = this.#outgoing.subarray(count);
     }
+    outgoing ??= new Uint8Array(PORTION);
+    for (;;) {
+      const length = this.#engine.transmit(outgoing);
+      if (length === 0) return 0;
+      const count = this.#socket.send(outgoing.subarray(0, length));
+      if (count < length) {
+        this.#outgoing = outgoing.slice(Math.max(count, 0), length);
+        return count < 0 ? count : LATER;
+      }
+      if (length < PORTION) return 0; // That was all.
+    }
   }
 
   #fail(error: unknown): number {
-    this.#failure = error instanceof TLSError
+    this.#failure = error instanceof ReactorError
       ? error
       : new TLSError("Cannot go on with a TLS connection", { cause: error });
     this.#pending = false;
-    this.#push(); // The alert, if the kernel takes it.
+    // The alert. A kernel that does not take it has a peer that does not read:
+    // to wait for that one would be a gift to it.
+    this.#push();
     return FAILED;
   }
 }

@@ -65,6 +65,11 @@ Deno.test("checkTLSOptions() names what is of the wrong type", () => {
     ],
     [
       "client",
+      { hostname, handshakeTimeout: "1" },
+      '"options.handshakeTimeout" must be a finite number of at least 0, received "1"',
+    ],
+    [
+      "client",
       { hostname, caCerts: "PEM" },
       '"options.caCerts" must be an array of strings, received "PEM"',
     ],
@@ -120,6 +125,16 @@ Deno.test("checkTLSOptions() names what is empty or too long", () => {
   }
 });
 
+Deno.test("checkTLSOptions() refuses a time that never comes", () => {
+  for (const handshakeTimeout of [-1, NaN, Infinity]) {
+    const error = assertThrows(
+      () => check("client", { hostname: "localhost", handshakeTimeout }),
+      RangeError,
+    );
+    assertMatch(error.message, /"options\.handshakeTimeout" must be a finite/);
+  }
+});
+
 Deno.test("checkTLSOptions() ignores what is for the other side", () => {
   const options = { cert: "PEM", key: "PEM", hostname: 1, caCerts: 2 };
   assertEquals(check("server", options), {
@@ -128,6 +143,7 @@ Deno.test("checkTLSOptions() ignores what is for the other side", () => {
     hostname: undefined,
     caCerts: [],
     verifies: false,
+    handshakeTimeout: 30_000,
   });
 });
 
@@ -138,6 +154,7 @@ Deno.test("checkTLSOptions() verifies certificates unless it is told not to", ()
     hostname: "localhost",
     caCerts: [],
     verifies: true,
+    handshakeTimeout: 30_000,
   });
   assertEquals(
     check("client", {
@@ -153,6 +170,7 @@ Deno.test("checkTLSOptions() verifies certificates unless it is told not to", ()
       hostname: undefined,
       caCerts: [],
       verifies: false,
+      handshakeTimeout: 30_000,
     },
   );
 });

@@ -4,11 +4,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { createHash } from "node:crypto";
+import { ConnectionLost } from "../../mod.ts";
 import { libc } from "../../ffi/libc.ts";
 import { openssl as library } from "../../ffi/toolkits/openssl.ts";
 import { alpnCallback } from "../../src/net/alpn.ts";
-import { TLSContext } from "../../src/net/tls_context.ts";
-import { TLSEngine } from "../../src/net/tls_engine.ts";
 import { TLSError } from "../../src/net/tls_error.ts";
 import type { TLSOptions } from "../../src/net/tls_options.ts";
 import { PATIENCE } from "../descriptors.ts";
@@ -20,6 +19,7 @@ import {
   missingOpenssl,
   OpensslPeer,
 } from "./certificates.ts";
+import { Wire } from "./tls_wire.ts";
 
 const missing = await missingOpenssl();
 
@@ -45,119 +45,19 @@ if (missing.length === 0) {
 }
 
 const hostname = "127.0.0.1";
-const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** An engine with a socket. Its methods are called one after the other. */
-class Wire implements Disposable {
-  readonly engine: TLSEngine;
-  readonly #socket: Deno.Conn;
-  readonly #ciphertext = new Uint8Array(65536);
-  readonly #plaintext = new Uint8Array(16384);
+/** Connects to a port of this machine. */
+function connectWire(port: number, options: TLSOptions = {}): Promise<Wire> {
+  return Wire.connect(port, { hostname, caCerts: [root], ...options });
+}
 
-  constructor(socket: Deno.Conn, context: TLSContext) {
-    this.#socket = socket;
-    this.engine = new TLSEngine(context);
-  }
-
-  /** Connects to a port of this machine. */
-  static async connect(port: number, options: TLSOptions = {}): Promise<Wire> {
-    using context = new TLSContext("client", {
-      hostname,
-      caCerts: [root],
-      ...options,
-    });
-    return new Wire(await Deno.connect({ hostname, port }), context);
-  }
-
-  /** Takes one connection. */
-  static async accept(
-    listener: Deno.Listener,
-    options: TLSOptions = {},
-  ): Promise<Wire> {
-    using context = new TLSContext("server", { ...identity, ...options });
-    return new Wire(await listener.accept(), context);
-  }
-
-  /** Shakes hands. */
-  async begin(): Promise<void> {
-    await this.#flush();
-    while (!this.engine.handshakeDone) await this.#receive();
-  }
-
-  /** What comes next, null at the end. */
-  async read(): Promise<Uint8Array | null> {
-    for (;;) {
-      const count = this.engine.read(this.#plaintext);
-      // Reading may have made something to say, such as the answer to new keys.
-      await this.#flush();
-      if (count === null) return null;
-      if (count > 0) return this.#plaintext.slice(0, count);
-      await this.#receive();
-    }
-  }
-
-  /** The checksum of all that comes until the end. */
-  async readChecksum(): Promise<string> {
-    const hash = createHash("sha256");
-    for (;;) {
-      const data = await this.read();
-      if (data === null) return hash.digest("hex");
-      hash.update(data);
-    }
-  }
-
-  /** All that comes up to the end of a line. */
-  async readLine(): Promise<string> {
-    let text = "";
-    while (!text.endsWith("\n")) {
-      const data = await this.read();
-      assert(data, "The connection ended within a line");
-      text += decoder.decode(data);
-    }
-    return text;
-  }
-
-  /** Sends all of it. */
-  async write(data: Uint8Array | string): Promise<void> {
-    const bytes = typeof data === "string" ? encoder.encode(data) : data;
-    for (let written = 0; written < bytes.length;) {
-      written += this.engine.write(bytes.subarray(written));
-      await this.#flush();
-    }
-  }
-
-  /** Says that nothing more will be sent. */
-  async close(): Promise<void> {
-    this.engine.close();
-    await this.#flush();
-  }
-
-  [Symbol.dispose](): void {
-    this.engine[Symbol.dispose]();
-    this.#socket.close();
-  }
-
-  async #receive(): Promise<void> {
-    const count = await this.#socket.read(this.#ciphertext);
-    try {
-      if (count === null) this.engine.receiveEnd();
-      else this.engine.receive(this.#ciphertext.subarray(0, count));
-    } finally {
-      await this.#flush();
-    }
-  }
-
-  async #flush(): Promise<void> {
-    const bytes = new Uint8Array(65536);
-    for (;;) {
-      const count = this.engine.transmit(bytes);
-      if (count === 0) return;
-      for (let sent = 0; sent < count;) {
-        sent += await this.#socket.write(bytes.subarray(sent, count));
-      }
-    }
-  }
+/** Takes one connection. */
+function acceptWire(
+  listener: Deno.Listener,
+  options: TLSOptions = {},
+): Promise<Wire> {
+  return Wire.accept(listener, { ...identity, ...options });
 }
 
 /** Blocks of bytes of which no two are the same, and the checksum of all. */
@@ -238,7 +138,7 @@ test("TLSEngine as a client moves data both ways with Deno.listenTls()", async (
     return [alpnProtocol, received.digest("hex")];
   }
   const serving = serve();
-  using wire = await Wire.connect(listener.addr.port, {
+  using wire = await connectWire(listener.addr.port, {
     alpnProtocols: ["http/1.1", "spdy/1"],
   });
   await wire.begin();
@@ -271,7 +171,7 @@ test("TLSEngine as a server moves data both ways with Deno.connectTls()", async 
     return [alpnProtocol, received.digest("hex")];
   }
   const connecting = connect();
-  using wire = await Wire.accept(listener, { alpnProtocols: ["h3", "h2"] });
+  using wire = await acceptWire(listener, { alpnProtocols: ["h3", "h2"] });
   await wire.begin();
   assertEquals(wire.engine.alpnProtocol, "h2");
   assertEquals(await wire.readChecksum(), up.digest("hex"));
@@ -288,7 +188,7 @@ test("TLSEngine as a client does not trust Deno.listenTls() with a certificate o
     await assertRejects(() => socket.handshake(), Error, "UnknownCA");
   }
   const serving = serve();
-  using wire = await Wire.connect(listener.addr.port, { caCerts: [] });
+  using wire = await connectWire(listener.addr.port, { caCerts: [] });
   await assertRejects(
     () => wire.begin(),
     TLSError,
@@ -306,7 +206,7 @@ test("TLSEngine as a server hears that Deno.connectTls() does not trust it", asy
     });
     await socket.handshake();
   });
-  using wire = await Wire.accept(listener);
+  using wire = await acceptWire(listener);
   await assertRejects(() => wire.begin(), TLSError, "alert unknown ca");
   await connecting;
 });
@@ -322,7 +222,7 @@ test("TLSEngine as a client asks openssl s_server for a name", async () => {
   );
   await using _ended = peer;
   // Only a server that is asked for it shows the certificate of that name.
-  using wire = await Wire.connect(port, {
+  using wire = await connectWire(port, {
     hostname: "other.example",
   });
   await wire.begin();
@@ -336,7 +236,7 @@ test("TLSEngine.read() throws when openssl s_server goes without a word", async 
   await using folder = new Folder();
   const { peer, port } = await startServer(folder);
   await using _ended = peer;
-  using wire = await Wire.connect(port);
+  using wire = await connectWire(port);
   await wire.begin();
   await peer.type("half of it\n");
   assertEquals(await wire.readLine(), "half of it\n");
@@ -344,8 +244,8 @@ test("TLSEngine.read() throws when openssl s_server goes without a word", async 
   await peer.type("Q\n");
   await assertRejects(
     () => wire.read(),
-    TLSError,
-    "Cannot read from a TLS connection: unexpected eof while reading",
+    ConnectionLost,
+    "The connection was lost: the peer closed it without saying so in TLS",
   );
 });
 
@@ -360,7 +260,7 @@ test("TLSEngine as a client asks for no name when it has an address", async () =
   );
   await using _ended = peer;
   // A server that is asked for the address would show the other certificate.
-  using wire = await Wire.connect(port);
+  using wire = await connectWire(port);
   await wire.begin();
   assertEquals(wire.engine.version, "TLSv1.3");
 });
@@ -376,7 +276,7 @@ test("TLSEngine as a client shows its certificate when openssl s_server asks for
   {
     const { peer, port } = await startServer(folder, ...args);
     await using _ended = peer;
-    using wire = await Wire.connect(port, mine);
+    using wire = await connectWire(port, mine);
     await wire.begin();
     await wire.write("it is me\n");
     await peer.printed(/subject=CN ?= ?A client/);
@@ -384,7 +284,7 @@ test("TLSEngine as a client shows its certificate when openssl s_server asks for
   }
   const { peer, port } = await startServer(folder, ...args);
   await using _ended = peer;
-  using wire = await Wire.connect(port);
+  using wire = await connectWire(port);
   await wire.begin();
   // With TLS 1.3 a client hears of it only after the handshake.
   await assertRejects(
@@ -411,7 +311,7 @@ test("TLSEngine as a client reads a large file from openssl s_server", async () 
       version === "TLSv1.2" ? "-tls1_2" : "-tls1_3",
     );
     await using _ended = peer;
-    using wire = await Wire.connect(port, {
+    using wire = await connectWire(port, {
       alpnProtocols: ["h2", "http/1.0"],
     });
     await wire.begin();
@@ -434,7 +334,7 @@ test("TLSEngine as a server answers openssl s_client with each version", async (
       "-alpn", "http/1.1,h2",
     );
     await peer.type("a question\n");
-    using wire = await Wire.accept(listener, { alpnProtocols: ["h2"] });
+    using wire = await acceptWire(listener, { alpnProtocols: ["h2"] });
     await wire.begin();
     assertEquals(await wire.readLine(), "a question\n");
     await wire.write("an answer\n");
@@ -456,7 +356,7 @@ test("TLSEngine as a server refuses TLS 1.1", async () => {
     "-cipher",
     "DEFAULT@SECLEVEL=0",
   );
-  using wire = await Wire.accept(listener);
+  using wire = await acceptWire(listener);
   await assertRejects(() => wire.begin(), TLSError, "unsupported protocol");
   await peer.printed(/alert protocol version/);
 });
@@ -464,7 +364,7 @@ test("TLSEngine as a server refuses TLS 1.1", async () => {
 test("TLSEngine as a server does not begin again when openssl s_client asks for it", async () => {
   using listener = listen();
   await using peer = startClient(listener, "-tls1_2");
-  using wire = await Wire.accept(listener);
+  using wire = await acceptWire(listener);
   await wire.begin();
   // The client does not put up with that.
   const refused = assertRejects(() => wire.read(), TLSError);
@@ -477,7 +377,7 @@ test("TLSEngine as a server does not begin again when openssl s_client asks for 
 test("TLSEngine as a server takes new keys when openssl s_client asks for it", async () => {
   using listener = listen();
   await using peer = startClient(listener, "-tls1_3");
-  using wire = await Wire.accept(listener);
+  using wire = await acceptWire(listener);
   await wire.begin();
   const reading = wire.readLine();
   // It takes a line with this letter for the wish that both have new keys.
