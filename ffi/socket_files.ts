@@ -16,6 +16,30 @@ import { errno, libcPath } from "./libc.ts";
 const SYMBOLS = {
   /** `int chmod(const char *path, mode_t mode)` */
   chmod: { parameters: ["buffer", "u32"], result: "i32" },
+  /**
+   * `int lstat(const char *path, struct stat *status)`; glibc exports it since
+   * 2.33
+   */
+  lstat: {
+    parameters: ["buffer", "buffer"],
+    result: "i32",
+    optional: true,
+  },
+  /**
+   * `int __lxstat(int version, const char *path, struct stat *status)`; what
+   * older glibc has instead
+   */
+  __lxstat: {
+    parameters: ["i32", "buffer", "buffer"],
+    result: "i32",
+    optional: true,
+  },
+  /** The same as `lstat`, with inodes of 64 bits, on Intel Macs */
+  lstat$INODE64: {
+    parameters: ["buffer", "buffer"],
+    result: "i32",
+    optional: true,
+  },
   /** `int unlink(const char *path)` */
   unlink: { parameters: ["buffer"], result: "i32" },
   /** `int flock(int fd, int operation)` */
@@ -63,6 +87,29 @@ export function setFileMode(path: string, mode: number): void {
  */
 export function removeFile(path: string): boolean {
   return files().unlink(cString(path, "remove a file", "path")) === 0;
+}
+
+/** `struct stat` fits, on all systems. */
+const status = new Int32Array(64);
+
+/** The version of `struct stat` that the kernel has, for older glibc. */
+const STAT_VERSION = Deno.build.arch === "x86_64" ? 1 : 0;
+
+/**
+ * Tells files apart.
+ *
+ * @param path Where it is. A symbolic link is a file of its own.
+ * @returns Its device and inode, as text; undefined if it can't be told.
+ */
+export function identifyFile(path: string): string | undefined {
+  const file = cString(path, "identify a file", "path");
+  const { lstat, lstat$INODE64, __lxstat } = files();
+  const look = lstat$INODE64 ?? lstat;
+  const result = look !== null
+    ? look(file, status)
+    : __lxstat!(STAT_VERSION, file, status);
+  // See FileIdentities for where they are.
+  return result === 0 ? `${status[0]}:${status[2]}:${status[3]}` : undefined;
 }
 
 /**

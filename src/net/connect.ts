@@ -4,21 +4,25 @@
  * @module
  */
 
-import { complaint } from "../arguments.ts";
 import { type Reactor, reactor as sharedReactor } from "../reactor.ts";
+import type { NetAddress, UnixAddress } from "./address.ts";
 import { type Connection, ConnectionProtocol } from "./connection.ts";
-import type { ClientFactory } from "./connector.ts";
+import type { ClientFactory, Connector } from "./connector.ts";
+import { checkPlace, checkSignal } from "./promise_options.ts";
 import { startForPromises } from "./start.ts";
 import { connectTCP } from "./tcp.ts";
 import { connectSSL } from "./tls.ts";
 import type { TLSOptions } from "./tls_options.ts";
+import { connectUNIX } from "./unix.ts";
 
-/** Options of {@linkcode connect}. */
+/** Options of {@linkcode connect}, by TCP. */
 export interface ConnectOptions {
   /** A host name, or an IPv4 or IPv6 address. */
   hostname: string;
   /** The port. */
   port: number;
+  /** There is none: see {@linkcode ConnectPathOptions}. */
+  path?: undefined;
   /** Gives up when it is aborted. Once there is a connection it does nothing. */
   signal?: AbortSignal;
   /**
@@ -30,6 +34,34 @@ export interface ConnectOptions {
   tls?: TLSOptions;
   /**
    * How long it may take, the look-up of the name included, in milliseconds.
+   *
+   * @default {30_000}
+   */
+  timeout?: number;
+  /**
+   * The reactor that serves the connection. It is started on Deno's loop if
+   * nothing has started it.
+   *
+   * @default {reactor}
+   */
+  reactor?: Reactor;
+}
+
+/** Options of {@linkcode connect}, to a UNIX socket. */
+export interface ConnectPathOptions {
+  /** Where the socket is. On Linux, an abstract name begins with a NUL. */
+  path: string;
+  /** There is none: see {@linkcode ConnectOptions}. */
+  hostname?: undefined;
+  /** There is none: see {@linkcode ConnectOptions}. */
+  port?: undefined;
+  /** There is none. Call {@linkcode Connection.startTLS} instead. */
+  tls?: undefined;
+  /** Gives up when it is aborted. Once there is a connection it does nothing. */
+  signal?: AbortSignal;
+  /**
+   * How long it may take, in milliseconds: also until a server that has too many
+   * connections waiting takes this one.
    *
    * @default {30_000}
    */
@@ -64,36 +96,64 @@ export interface ConnectOptions {
  *   }
  * })();
  *
- * const address = port.getHost() as Deno.NetAddr;
- * await using connection = await connect(address);
+ * await using connection = await connect(port.getHost());
  * connection.write("hello");
  * connection.loseWriteConnection();
  * assertEquals(await new Response(connection.readable).text(), "hello");
  * await served;
  * ```
  */
-export async function connect(options: ConnectOptions): Promise<Connection> {
+export function connect(
+  options: ConnectOptions,
+): Promise<Connection<NetAddress>>;
+/**
+ * Connects to a UNIX socket.
+ *
+ * @param options Where to.
+ * @returns The connection. Rejects as it does with TCP.
+ *
+ * @example A socket that others cannot see
+ * ```ts
+ * import { connect, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = `/tmp/greeter ${crypto.randomUUID()}`;
+ * await using port = listen({ path, mode: 0o600 });
+ * await using client = await connect({ path });
+ * for await (const server of port) {
+ *   server.write("hello");
+ *   server.loseConnection();
+ *   break;
+ * }
+ * assertEquals(await new Response(client.readable).text(), "hello");
+ * ```
+ */
+export function connect(
+  options: ConnectPathOptions,
+): Promise<Connection<UnixAddress>>;
+/**
+ * Connects to where an address says.
+ *
+ * @param options Where to.
+ * @returns The connection. Rejects as it does with TCP.
+ */
+export function connect(
+  options: ConnectOptions | ConnectPathOptions,
+): Promise<Connection>;
+export async function connect(
+  options: ConnectOptions | ConnectPathOptions,
+): Promise<Connection> {
   const action = "connect";
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(complaint(options, action, "options", "an object"));
-  }
-  const { hostname, port, signal, tls, timeout, reactor = sharedReactor } =
-    options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(
-      complaint(signal, action, "options.signal", "an AbortSignal"),
-    );
-  }
+  checkPlace(options, action);
+  const { signal, reactor = sharedReactor } = options;
+  checkSignal(signal, action);
   signal?.throwIfAborted();
   startForPromises(reactor);
   const { promise, resolve, reject } = Promise.withResolvers<Connection>();
-  const factory: ClientFactory = {
+  const connector = begin(options, {
     buildProtocol: () => new ConnectionProtocol(resolve),
     clientConnectionFailed: (_connector, reason) => reject(reason),
-  };
-  const connector = tls === undefined
-    ? connectTCP(hostname, port, factory, { timeout, reactor })
-    : connectSSL(hostname, port, factory, { timeout, reactor, tls });
+  });
   const abort = () => {
     reject(signal!.reason);
     if (connector.state === "connecting") connector.stopConnecting();
@@ -104,4 +164,18 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
   } finally {
     signal?.removeEventListener("abort", abort);
   }
+}
+
+function begin(
+  options: ConnectOptions | ConnectPathOptions,
+  factory: ClientFactory,
+): Connector {
+  const { timeout, reactor } = options;
+  if (options.path !== undefined) {
+    return connectUNIX(options.path, factory, { timeout, reactor });
+  }
+  const { hostname, port, tls } = options;
+  return tls === undefined
+    ? connectTCP(hostname, port, factory, { timeout, reactor })
+    : connectSSL(hostname, port, factory, { timeout, reactor, tls });
 }

@@ -4,9 +4,11 @@
  * @module
  */
 
-import { ConnectionDone } from "../errors.ts";
+import { ConnectionAborted, ConnectionDone } from "../errors.ts";
 import type { Address } from "./address.ts";
+import { DenoConn } from "./deno_conn.ts";
 import type { Producer, Protocol, Transport } from "./protocol.ts";
+import { ReceiveQueue } from "./receive_queue.ts";
 import type { TLSOptions } from "./tls_options.ts";
 
 /**
@@ -15,7 +17,11 @@ import type { TLSOptions } from "./tls_options.ts";
  *
  * It understands half-close: when the peer writes no more, the iteration and
  * `readable` end, and this side can still write. Nothing is read that nobody
- * asks for, beyond the stream's queue, so a slow reader slows the peer down.
+ * asks for, beyond 64 KiB, so a slow reader slows the peer down. What came before
+ * a connection was lost can be read, and then the reading fails.
+ *
+ * It has no functions for descriptors: those that come over a UNIX socket are
+ * closed, which is reported. To pass them, use `connectUNIX` and `listenUNIX`.
  *
  * @example Both ends
  * ```ts
@@ -36,10 +42,12 @@ import type { TLSOptions } from "./tls_options.ts";
  * assertEquals(text, "hello");
  * ```
  */
-export class Connection
+export class Connection<A extends Address = Address>
   implements Transport, AsyncIterable<Uint8Array>, AsyncDisposable {
   /**
-   * What comes. Cancelling it ends the connection, as `loseConnection` does.
+   * What comes: a stream of bytes, which can be read into buffers of the reader's
+   * own as well (`getReader({ mode: "byob" })`). Cancelling it ends the
+   * connection, as `loseConnection` does.
    */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /**
@@ -54,13 +62,16 @@ export class Connection
    */
   readonly closed: Promise<void>;
   readonly #transport: Transport;
+  readonly #protocol: ConnectionProtocol;
+  #denoConn: DenoConn<A> | undefined;
 
   /** @internal */
-  constructor(transport: Transport, both: Both) {
+  constructor(transport: Transport, protocol: ConnectionProtocol) {
     this.#transport = transport;
-    this.readable = both.readable;
-    this.writable = both.writable;
-    this.closed = both.closed;
+    this.#protocol = protocol;
+    this.readable = protocol.readable;
+    this.writable = protocol.writable;
+    this.closed = protocol.closed;
   }
 
   /** Each array of bytes that comes. Leaving the loop leaves the connection open. */
@@ -72,6 +83,35 @@ export class Connection
   async [Symbol.asyncDispose](): Promise<void> {
     this.loseConnection();
     await this.closed.catch(() => {});
+  }
+
+  /**
+   * This connection in the shape of `Deno.Conn`, for code that was written for
+   * Deno's own.
+   *
+   * @returns The same object each time.
+   *
+   * @example Reading into a buffer
+   * ```ts
+   * import { connect, listen } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+   * using client = (await connect(port.getHost())).toDenoConn();
+   * await client.write(new TextEncoder().encode("hello"));
+   *
+   * for await (const connection of port) {
+   *   using server = connection.toDenoConn();
+   *   const buffer = new Uint8Array(4);
+   *   assertEquals(await server.read(buffer), 4);
+   *   assertEquals(await server.read(buffer), 1);
+   *   assertEquals(new TextDecoder().decode(buffer.subarray(0, 1)), "o");
+   *   break;
+   * }
+   * ```
+   */
+  toDenoConn(): DenoConn<A> {
+    return this.#denoConn ??= new DenoConn(this, this.#protocol);
   }
 
   /** See {@linkcode Transport.write}. */
@@ -101,12 +141,12 @@ export class Connection
 
   /** See {@linkcode Transport.pauseProducing}. */
   pauseProducing(): void {
-    this.#transport.pauseProducing();
+    this.#protocol.hold();
   }
 
   /** See {@linkcode Transport.resumeProducing}. */
   resumeProducing(): void {
-    this.#transport.resumeProducing();
+    this.#protocol.release();
   }
 
   /** See {@linkcode Transport.stopProducing}. */
@@ -129,14 +169,34 @@ export class Connection
     this.#transport.startTLS(options);
   }
 
+  /** See {@linkcode Transport.handshake}. */
+  handshake(): Promise<Deno.TlsHandshakeInfo> {
+    return this.#transport.handshake();
+  }
+
+  /** See {@linkcode Transport.alpnProtocol}. */
+  get alpnProtocol(): string | null {
+    return this.#transport.alpnProtocol;
+  }
+
+  /** See {@linkcode Transport.getPeerCertificate}. */
+  getPeerCertificate(): Uint8Array<ArrayBuffer> | null {
+    return this.#transport.getPeerCertificate();
+  }
+
   /** See {@linkcode Transport.getPeer}. */
-  getPeer(): Address {
-    return this.#transport.getPeer();
+  getPeer(): A {
+    return this.#transport.getPeer() as A;
   }
 
   /** See {@linkcode Transport.getHost}. */
-  getHost(): Address {
-    return this.#transport.getHost();
+  getHost(): A {
+    return this.#transport.getHost() as A;
+  }
+
+  /** See {@linkcode Transport.disconnecting}. */
+  get disconnecting(): boolean {
+    return this.#transport.disconnecting;
   }
 
   /** See {@linkcode Transport.bufferedAmount}. */
@@ -171,32 +231,48 @@ export class Connection
  */
 const ENOUGH = 65_536;
 
-/** Both directions of a connection, and its end. */
-interface Both {
-  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
-  readonly writable: WritableStream<Uint8Array | string>;
-  readonly closed: Promise<void>;
+/** Somebody who waits for bytes. */
+interface Taker {
+  /** There are some, or there will be none. */
+  take(): void;
+  /** Nobody will tell it any more. The stream has its own ways to hear. */
+  fail?(reason: Error): void;
 }
 
 /**
  * The protocol behind a {@linkcode Connection}. It is also the producer of what
- * `writable` gets, for as long as there is no room for more.
+ * is written, for as long as somebody waits for that to be sent.
+ *
+ * What comes waits in one queue, from which the stream and the reads of a
+ * {@linkcode DenoConn} take in the order in which they ask.
  */
-export class ConnectionProtocol implements Protocol, Producer, Both {
+export class ConnectionProtocol implements Protocol, Producer {
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly writable: WritableStream<Uint8Array | string>;
   readonly closed: Promise<void>;
   readonly #made: (connection: Connection) => void;
   readonly #end = Promise.withResolvers<void>();
   #transport: Transport | undefined;
-  #incoming!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  readonly #received = new ReceiveQueue();
+  readonly #takers: Taker[] = [];
+  /** Nothing more comes: in order, or for a reason. */
+  #readEnd: { readonly reason?: Error } | undefined;
+  /** No more is received until somebody takes what there is. */
+  #full = false;
+  /** No more is received until the program wants it to be. */
+  #held = false;
+  #incoming!: ReadableByteStreamController;
+  readonly #stream: Taker = { take: () => this.#feed() };
+  /** The stream is among the takers. */
+  #streamWaits = false;
+  #streamEnded = false;
   #outgoing!: WritableStreamDefaultController;
-  /** The readable side has ended, one way or the other. */
-  #readEnded = false;
   /** This side's half is closed. */
   #writeEnded = false;
-  /** What `writable` waits for: room for more, or the end of this half. */
-  #pending: PromiseWithResolvers<void> | undefined;
+  /** Waits for everything that was written to be sent. */
+  #sent: PromiseWithResolvers<void> | undefined;
+  /** Waits for the end of this half. */
+  #halfClosed: PromiseWithResolvers<void> | undefined;
 
   /** @param made Gets the connection. */
   constructor(made: (connection: Connection) => void) {
@@ -204,20 +280,20 @@ export class ConnectionProtocol implements Protocol, Producer, Both {
     this.closed = this.#end.promise;
     this.closed.catch(() => {}); // Whoever does not look has it from the streams.
     this.readable = new ReadableStream({
+      type: "bytes",
       start: (controller) => void (this.#incoming = controller),
-      pull: () => this.#transport?.resumeProducing(),
-      cancel: () => {
-        this.#readEnded = true;
-        this.#transport?.loseConnection();
-      },
-    }, { highWaterMark: ENOUGH, size: (data) => data!.length });
+      pull: () => this.#pull(),
+      cancel: () => this.#cancel(),
+    });
     this.writable = new WritableStream({
       start: (controller) => void (this.#outgoing = controller),
       write: (data) => this.#write(data),
-      close: () => this.#closeHalf(),
+      close: () => this.endWriting(),
       abort: () => this.#transport?.abortConnection(),
     });
   }
+
+  // What the transport calls
 
   makeConnection(transport: Transport): void {
     this.#transport = transport;
@@ -225,65 +301,195 @@ export class ConnectionProtocol implements Protocol, Producer, Both {
   }
 
   dataReceived(data: Uint8Array<ArrayBuffer>): void {
-    if (this.#readEnded) return;
-    this.#incoming.enqueue(data);
-    if (this.#incoming.desiredSize! <= 0) this.#transport!.pauseProducing();
+    if (this.#readEnd !== undefined) return;
+    this.#received.push(data);
+    this.#serve();
+    if (this.#received.length < ENOUGH || this.#full) return;
+    this.#full = true;
+    this.#transport!.pauseProducing();
   }
 
   readConnectionLost(): void {
-    if (this.#readEnded) return;
-    this.#readEnded = true;
-    this.#incoming.close();
+    this.#endReading({});
   }
 
   writeConnectionLost(): void {
     this.#writeEnded = true;
-    this.#pending?.resolve();
+    this.#halfClosed?.resolve();
   }
 
   connectionLost(reason: Error): void {
     const orderly = reason instanceof ConnectionDone;
     this.#writeEnded = true;
-    if (!this.#readEnded) {
-      this.#readEnded = true;
-      if (orderly) this.#incoming.close();
-      else this.#incoming.error(reason);
-    }
+    // Who gave it up wants nothing of it any more.
+    if (reason instanceof ConnectionAborted) this.#received.clear();
+    this.#endReading(orderly ? {} : { reason });
     this.#outgoing.error(reason);
-    if (orderly) {
-      this.#pending?.resolve();
-      this.#end.resolve();
-    } else {
-      this.#pending?.reject(reason);
-      this.#end.reject(reason);
+    for (const waiting of [this.#sent, this.#halfClosed, this.#end]) {
+      if (orderly) waiting?.resolve();
+      else waiting?.reject(reason);
     }
   }
 
   pauseProducing(): void {}
 
   resumeProducing(): void {
+    const sent = this.#sent;
+    if (sent === undefined) return; // It is being registered.
+    this.#sent = undefined;
     this.#transport!.unregisterProducer();
-    this.#pending?.resolve();
+    sent.resolve();
   }
 
   stopProducing(): void {} // `connectionLost` follows.
 
+  // Reading
+
+  /**
+   * Reads into an array, after those who have asked before.
+   *
+   * @returns How many bytes; null at the end. Rejects with the reason of the
+   * connection's end if that was not in order.
+   */
+  read(into: Uint8Array): Promise<number | null> {
+    return new Promise((resolve, reject) =>
+      this.#ask({
+        take: () => {
+          if (this.#received.length > 0) resolve(this.#received.take(into));
+          else if (this.#readEnd!.reason === undefined) resolve(null);
+          else reject(this.#readEnd!.reason);
+        },
+        fail: reject,
+      })
+    );
+  }
+
+  /** Rejects the reads that wait. */
+  failReads(reason: Error): void {
+    for (const taker of this.#takers.splice(0)) {
+      if (taker.fail === undefined) this.#takers.push(taker);
+      else taker.fail(reason);
+    }
+  }
+
+  #ask(taker: Taker): void {
+    this.#takers.push(taker);
+    this.#serve();
+  }
+
+  #serve(): void {
+    const received = this.#received;
+    while (
+      this.#takers.length > 0 &&
+      (received.length > 0 || this.#readEnd !== undefined)
+    ) this.#takers.shift()!.take();
+    if (received.length === 0 && this.#readEnd !== undefined) this.#endStream();
+    if (!this.#full || received.length >= ENOUGH) return;
+    this.#full = false;
+    if (!this.#held) this.#transport!.resumeProducing();
+  }
+
+  /** The program wants nothing to be received. */
+  hold(): void {
+    this.#held = true;
+    this.#transport!.pauseProducing();
+  }
+
+  /** It does, again. */
+  release(): void {
+    this.#held = false;
+    if (!this.#full) this.#transport!.resumeProducing();
+  }
+
+  #endReading(end: { reason?: Error }): void {
+    // A half that has ended in order has ended.
+    this.#readEnd ??= end;
+    this.#serve();
+  }
+
+  /** The stream has a reader. It asks again before it was given anything. */
+  #pull(): void {
+    if (this.#streamWaits) return;
+    this.#streamWaits = true;
+    this.#ask(this.#stream);
+  }
+
+  #feed(): void {
+    this.#streamWaits = false;
+    const received = this.#received;
+    if (received.length === 0) return; // #serve() ends it.
+    const request = this.#incoming.byobRequest;
+    if (request === null) this.#incoming.enqueue(received.shift());
+    else request.respond(received.take(request.view as Uint8Array));
+  }
+
+  #endStream(): void {
+    if (this.#streamEnded) return;
+    this.#streamEnded = true;
+    const { reason } = this.#readEnd!;
+    if (reason !== undefined) return this.#incoming.error(reason);
+    try {
+      this.#incoming.close();
+      // Whoever waits with a buffer of its own gets it back.
+      this.#incoming.byobRequest?.respond(0);
+    } catch {
+      // Half an element was read into an array of larger ones, which its reader
+      // has been told by now.
+    }
+  }
+
+  #cancel(): void {
+    this.#streamEnded = true;
+    this.#received.clear();
+    this.#endReading({});
+    this.#transport?.loseConnection();
+  }
+
+  // Writing
+
+  /**
+   * Writes, and waits until the system has taken everything that was written
+   * so far.
+   *
+   * @returns Rejects if the connection is lost before; null if nothing can be
+   * sent any more.
+   */
+  send(data: Uint8Array): Promise<void> | null {
+    const transport = this.#transport!;
+    const before = transport.bufferedAmount;
+    transport.write(data);
+    return transport.bufferedAmount === before ? null : this.#waitUntilSent();
+  }
+
+  /**
+   * Closes this side's half.
+   *
+   * @returns Resolves when everything is sent.
+   */
+  async endWriting(): Promise<void> {
+    if (this.#writeEnded) return;
+    this.#halfClosed ??= Promise.withResolvers();
+    this.#transport!.loseWriteConnection();
+    await this.#halfClosed.promise;
+  }
+
   #write(data: Uint8Array | string): Promise<void> | undefined {
     const transport = this.#transport!;
     transport.write(data);
-    if (transport.bufferedAmount <= ENOUGH) return undefined;
-    transport.registerProducer(this, true);
-    return this.#wait();
+    return transport.bufferedAmount > ENOUGH
+      ? this.#waitUntilSent()
+      : undefined;
   }
 
-  #closeHalf(): Promise<void> | undefined {
-    if (this.#writeEnded) return undefined;
-    this.#transport!.loseWriteConnection();
-    return this.#wait();
-  }
-
-  #wait(): Promise<void> {
-    this.#pending = Promise.withResolvers();
-    return this.#pending.promise;
+  /**
+   * A producer that does not write by itself is called when everything is sent,
+   * and once before that: when it is registered.
+   */
+  #waitUntilSent(): Promise<void> {
+    if (this.#sent === undefined) {
+      this.#transport!.registerProducer(this, false);
+      this.#sent = Promise.withResolvers();
+    }
+    return this.#sent.promise;
   }
 }

@@ -4,27 +4,34 @@
  * @module
  */
 
-import { complaint } from "../arguments.ts";
 import { type Reactor, reactor as sharedReactor } from "../reactor.ts";
-import type { Address } from "./address.ts";
+import type { Address, NetAddress, UnixAddress } from "./address.ts";
 import { type Connection, ConnectionProtocol } from "./connection.ts";
 import type { Port } from "./port.ts";
+import { checkPlace, checkSignal } from "./promise_options.ts";
 import type { ServerFactory } from "./protocol.ts";
 import { startForPromises } from "./start.ts";
 import { listenTCP } from "./tcp.ts";
 import { listenSSL } from "./tls.ts";
 import type { TLSOptions } from "./tls_options.ts";
+import { listenUNIX } from "./unix.ts";
+import type { UnixPathOptions } from "./unix_path.ts";
 
-/** Options of {@linkcode listen}. */
+/** Options of {@linkcode listen}, for TCP. */
 export interface ListenOptions {
   /**
-   * The address to listen on, IPv4 or IPv6. `"::"` takes both.
+   * The address to listen on, IPv4 or IPv6. `"::"` takes both; `"localhost"` is
+   * `"127.0.0.1"`.
    *
    * @default {"0.0.0.0"}
    */
   hostname?: string;
   /** The port; 0 for one that is free, which `getHost()` then tells. */
   port: number;
+  /** There is none: see {@linkcode ListenPathOptions}. */
+  path?: undefined;
+  /** Stops listening when it is aborted. Connections that there are go on. */
+  signal?: AbortSignal;
   /**
    * How many connections may wait in the kernel to be taken.
    *
@@ -46,32 +53,68 @@ export interface ListenOptions {
   reactor?: Reactor;
 }
 
+/** Options of {@linkcode listen}, for a UNIX socket. */
+export interface ListenPathOptions extends UnixPathOptions {
+  /**
+   * Where the socket is in the file system, from which it is removed when the
+   * port stops listening. On Linux, an abstract name begins with a NUL.
+   */
+  path: string;
+  /** There is none: see {@linkcode ListenOptions}. */
+  hostname?: undefined;
+  /** There is none: see {@linkcode ListenOptions}. */
+  port?: undefined;
+  /** There is none. Call {@linkcode Connection.startTLS} instead. */
+  tls?: undefined;
+  /** Stops listening when it is aborted. Connections that there are go on. */
+  signal?: AbortSignal;
+  /**
+   * How many connections may wait in the kernel to be taken.
+   *
+   * @default {511}
+   */
+  backlog?: number;
+  /**
+   * The reactor that serves the port and its connections. It is started on
+   * Deno's loop if nothing has started it.
+   *
+   * @default {reactor}
+   */
+  reactor?: Reactor;
+}
+
 /** A port whose connections are iterated. */
-export type Listener = AsyncIterable<Connection> & Port;
+export interface Listener<A extends Address = Address>
+  extends AsyncIterable<Connection<A>>, Port {
+  /** See {@linkcode Port.getHost}. */
+  getHost(): A;
+}
 
 /**
  * Listens for TCP connections, to be taken with `for await`.
  *
  * The iteration ends when the port stops listening, be it by `stopListening()`,
- * by the end of an `await using`, or with its reactor. Leaving the loop leaves
- * the port listening. Who takes connections too slowly leaves them waiting in
- * the kernel.
+ * by the end of an `await using`, by the signal, or with its reactor. Leaving the
+ * loop leaves the port listening. Who takes connections too slowly leaves them
+ * waiting in the kernel.
  *
  * @param options Where.
  * @returns The port, which listens already.
- * @throws {TypeError} When an option is of the wrong type.
+ * @throws {TypeError} When an option is of the wrong type, or does not go with
+ * the others.
  * @throws {RangeError} When `port` is not an integer from 0 to 65535.
  * @throws {CannotListenError} When the address can't be had.
  * @throws {InvalidAddressError} When `hostname` is no address.
  * @throws {ReactorNotRestartable} When the reactor has stopped.
+ * @throws The signal's reason, when it is aborted already.
  *
  * @example Usage
  * ```ts
  * import { connect, listen } from "@interleave/reactor/net";
  * import { assertEquals } from "@std/assert";
  *
- * await using port = listen({ hostname: "127.0.0.1", port: 0 });
- * await using client = await connect(port.getHost() as Deno.NetAddr);
+ * await using port = listen({ hostname: "localhost", port: 0 });
+ * await using client = await connect(port.getHost());
  *
  * for await (const connection of port) {
  *   assertEquals(connection.getPeer(), client.getHost());
@@ -79,34 +122,110 @@ export type Listener = AsyncIterable<Connection> & Port;
  *   break;
  * }
  * ```
+ *
+ * @example Until a signal
+ * ```ts
+ * import { connect, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const end = new AbortController();
+ * const port = listen({ hostname: "localhost", port: 0, signal: end.signal });
+ * await using client = await connect(port.getHost());
+ *
+ * let count = 0;
+ * for await (const connection of port) {
+ *   count++;
+ *   connection.loseConnection();
+ *   end.abort();
+ * }
+ * assertEquals(count, 1);
+ * ```
  */
-export function listen(options: ListenOptions): Listener {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(complaint(options, "listen", "options", "an object"));
-  }
-  const { hostname, port, backlog, tls, reactor = sharedReactor } = options;
+export function listen(options: ListenOptions): Listener<NetAddress>;
+/**
+ * Listens for connections on a UNIX socket, to be taken with `for await`.
+ *
+ * @param options Where.
+ * @returns The port, which listens already.
+ * @throws {TypeError} When an option is of the wrong type, or does not go with
+ * the others.
+ * @throws {RangeError} When `path` is too long: 107 bytes on Linux, 103 on
+ * macOS.
+ * @throws {CannotListenError} When the path can't be had: also when there is a
+ * socket that nobody listens on any more, unless `wantPID` is set.
+ * @throws {ReactorNotRestartable} When the reactor has stopped.
+ * @throws The signal's reason, when it is aborted already.
+ *
+ * @example A name that is in no file system
+ * ```ts
+ * import { connect, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * if (Deno.build.os === "linux") {
+ *   const path = `\0greeter ${crypto.randomUUID()}`;
+ *   await using port = listen({ path });
+ *   await using client = await connect({ path });
+ *   assertEquals(client.getPeer(), { transport: "unix", path });
+ * }
+ * ```
+ */
+export function listen(options: ListenPathOptions): Listener<UnixAddress>;
+/**
+ * Listens where the options say.
+ *
+ * @param options Where.
+ * @returns The port, which listens already.
+ */
+export function listen(options: ListenOptions | ListenPathOptions): Listener;
+export function listen(
+  options: ListenOptions | ListenPathOptions,
+): Listener {
+  const action = "listen";
+  checkPlace(options, action);
+  const { signal, reactor = sharedReactor } = options;
+  checkSignal(signal, action);
+  signal?.throwIfAborted();
   startForPromises(reactor);
-  return new ConnectionListener((factory) =>
-    tls === undefined
-      ? listenTCP(port, factory, { hostname, backlog, reactor })
-      : listenSSL(port, factory, { hostname, backlog, reactor, tls })
-  );
+  return new ConnectionListener((factory) => open(options, factory), signal);
+}
+
+function open(
+  options: ListenOptions | ListenPathOptions,
+  factory: ServerFactory,
+): Port {
+  if (options.path !== undefined) {
+    return listenUNIX(options.path, factory, options);
+  }
+  const { hostname, port, backlog, tls, reactor } = options;
+  return tls === undefined
+    ? listenTCP(port, factory, { hostname, backlog, reactor })
+    : listenSSL(port, factory, { hostname, backlog, reactor, tls });
 }
 
 /** So many connections are taken before somebody asks for them. */
 const WAITING = 16;
 
 /** See {@linkcode Listener}. */
-class ConnectionListener implements Port, AsyncIterable<Connection> {
+class ConnectionListener implements Listener {
   readonly #port: Port;
+  readonly #signal: AbortSignal | undefined;
+  readonly #abort = () => void this.stopListening();
+  /** No more are taken until somebody asks for those that there are. */
+  #full = false;
+  /** No more are taken until the program wants them. */
+  #held = false;
   #connections!: ReadableStream<Connection>;
   #controller!: ReadableStreamDefaultController<Connection>;
 
-  constructor(open: (factory: ServerFactory) => Port) {
+  constructor(
+    open: (factory: ServerFactory) => Port,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#signal = signal;
     this.#port = open({
       doStart: () => this.#begin(),
       buildProtocol: () => new ConnectionProtocol((made) => this.#add(made)),
-      doStop: () => this.#controller.close(),
+      doStop: () => this.#end(),
     });
   }
 
@@ -119,6 +238,7 @@ class ConnectionListener implements Port, AsyncIterable<Connection> {
   }
 
   startListening(): void {
+    this.#signal?.throwIfAborted();
     this.#port.startListening();
   }
 
@@ -127,11 +247,17 @@ class ConnectionListener implements Port, AsyncIterable<Connection> {
   }
 
   pauseProducing(): void {
+    this.#held = true;
     this.#port.pauseProducing();
   }
 
+  fileno(): number {
+    return this.#port.fileno();
+  }
+
   resumeProducing(): void {
-    this.#port.resumeProducing();
+    this.#held = false;
+    if (!this.#full) this.#port.resumeProducing();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -141,12 +267,26 @@ class ConnectionListener implements Port, AsyncIterable<Connection> {
   #begin(): void {
     this.#connections = new ReadableStream({
       start: (controller) => void (this.#controller = controller),
-      pull: () => this.resumeProducing(),
+      pull: () => this.#makeRoom(),
     }, { highWaterMark: WAITING });
+    this.#signal?.addEventListener("abort", this.#abort);
+  }
+
+  #end(): void {
+    this.#controller.close();
+    this.#signal?.removeEventListener("abort", this.#abort);
   }
 
   #add(connection: Connection): void {
     this.#controller.enqueue(connection);
-    if (this.#controller.desiredSize! <= 0) this.pauseProducing();
+    if (this.#controller.desiredSize! > 0) return;
+    this.#full = true;
+    this.#port.pauseProducing();
+  }
+
+  #makeRoom(): void {
+    if (!this.#full) return;
+    this.#full = false;
+    if (!this.#held) this.#port.resumeProducing();
   }
 }

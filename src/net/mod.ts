@@ -7,11 +7,13 @@
  * | to | use |
  * |---|---|
  * | connect, with promises and streams | {@linkcode connect}, {@linkcode listen} |
+ * | the same, as `Deno.Conn` | {@linkcode Connection.toDenoConn} |
  * | connect, with callbacks, as for Twisted | {@linkcode connectTCP}, {@linkcode listenTCP}, {@linkcode connectUNIX}, {@linkcode listenUNIX} |
  * | the same, encrypted | {@linkcode connectSSL}, {@linkcode listenSSL}, {@linkcode Transport.startTLS}, the option `tls` |
  * | send and receive datagrams | {@linkcode listenUDP}, {@linkcode listenUNIXDatagram}, {@linkcode connectUNIXDatagram} |
  * | serve sockets that somebody else made | {@linkcode adoptStreamPort}, {@linkcode adoptStream}, {@linkcode activatedSockets} |
  * | start a process | {@linkcode spawnProcess} |
+ * | talk through standard input and output, or as a terminal | {@linkcode openStdio}, {@linkcode openPty} |
  *
  * @module
  */
@@ -23,7 +25,7 @@ export type { Address, NetAddress, UnixAddress } from "./address.ts";
 export { adoptStream, adoptStreamPort } from "./adopt.ts";
 export type { AdoptStreamOptions } from "./adopt.ts";
 export { connect } from "./connect.ts";
-export type { ConnectOptions } from "./connect.ts";
+export type { ConnectOptions, ConnectPathOptions } from "./connect.ts";
 export { Connection } from "./connection.ts";
 export type { ClientFactory, Connector } from "./connector.ts";
 export type {
@@ -31,6 +33,7 @@ export type {
   DatagramProtocol,
   DatagramTransport,
 } from "./datagram.ts";
+export type { DenoConn } from "./deno_conn.ts";
 export {
   CannotListenError,
   ConnectBindError,
@@ -52,7 +55,7 @@ export {
 } from "./errors.ts";
 export type { ProcessEnd, ProcessTerminatedOptions } from "./errors.ts";
 export { listen } from "./listen.ts";
-export type { Listener, ListenOptions } from "./listen.ts";
+export type { Listener, ListenOptions, ListenPathOptions } from "./listen.ts";
 export type { Port } from "./port.ts";
 export type {
   Producer,
@@ -69,6 +72,10 @@ export type { TLSErrorOptions } from "./tls_error.ts";
 export type { TLSOptions } from "./tls_options.ts";
 export { connectTCP, listenTCP } from "./tcp.ts";
 export type { ConnectTCPOptions, ListenTCPOptions } from "./tcp.ts";
+export { openPty } from "./pty.ts";
+export type { PtyOptions, PtyTransport } from "./pty.ts";
+export { openStdio } from "./stdio.ts";
+export type { OpenStdioOptions } from "./stdio.ts";
 export { spawnProcess } from "./process.ts";
 export type { SpawnProcessOptions } from "./process.ts";
 export type {

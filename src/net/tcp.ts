@@ -34,7 +34,8 @@ import { lookUp } from "./resolver.ts";
 /** Options of {@linkcode listenTCP}. */
 export interface ListenTCPOptions {
   /**
-   * The address to listen on, IPv4 or IPv6. `"::"` takes both.
+   * The address to listen on, IPv4 or IPv6. `"::"` takes both; `"localhost"` is
+   * `"127.0.0.1"`.
    *
    * @default {"0.0.0.0"}
    */
@@ -109,22 +110,13 @@ export function listenTCPWith(
   checkPort(port, action, "port", 0);
   checkFactory(factory, action);
   const {
-    hostname = "0.0.0.0",
+    hostname: name = "0.0.0.0",
     backlog = 511,
     reactor = sharedReactor,
   } = options;
-  checkString(hostname, action, "options.hostname");
+  checkString(name, action, "options.hostname");
   checkInteger(backlog, action, "options.backlog", 0);
-  if (!isLiteral(hostname)) {
-    throw new InvalidAddressError(
-      complaint(
-        hostname,
-        action,
-        "options.hostname",
-        "an IPv4 or IPv6 address",
-      ),
-    );
-  }
+  const hostname = toListeningAddress(name, action);
   return new StreamPort({
     ...layer,
     reactor,
@@ -152,6 +144,24 @@ export function listenTCPWith(
       return fd;
     },
   });
+}
+
+/**
+ * The address for a name. The one that each machine has for itself needs no
+ * look-up: who connects to it tries 127.0.0.1, after ::1 perhaps, and it is what
+ * `Deno.listen` takes.
+ */
+function toListeningAddress(hostname: string, action: string): string {
+  if (isLiteral(hostname)) return hostname;
+  if (hostname.toLowerCase() === "localhost") return "127.0.0.1";
+  throw new InvalidAddressError(
+    complaint(
+      hostname,
+      action,
+      "options.hostname",
+      'an IPv4 or IPv6 address or "localhost" (no other name is looked up to listen on)',
+    ),
+  );
 }
 
 /** Options of {@linkcode connectTCP}. */

@@ -66,8 +66,8 @@ export interface ListenUNIXOptions extends UnixPathOptions {
  * {@linkcode UnixTransport}s: they carry descriptors besides.
  *
  * @param path Where the socket is in the file system, from which it is removed
- * when the port stops listening. On Linux, a path that begins with a NUL is an
- * abstract name.
+ * when the port stops listening, unless something else is there by then. On
+ * Linux, a path that begins with a NUL is an abstract name.
  * @param factory Makes the protocols of the connections.
  * @param options How.
  * @returns The port, which listens already.
@@ -133,7 +133,8 @@ export function listenUNIX(
 /** Options of {@linkcode connectUNIX}. */
 export interface ConnectUNIXOptions {
   /**
-   * How long an attempt may take, in milliseconds.
+   * How long an attempt may take, in milliseconds: also until a server that has
+   * too many connections waiting takes this one. On macOS it refuses it.
    *
    * @default {30_000}
    */
@@ -151,8 +152,7 @@ export interface ConnectUNIXOptions {
  * carries descriptors besides.
  *
  * @param path Where the socket is, or its abstract name.
- * @param factory Makes the protocol of the connection, and is told of failures:
- * of a full backlog, too, as a `ConnectError` with `code` `"EAGAIN"`.
+ * @param factory Makes the protocol of the connection, and is told of failures.
  * @param options How.
  * @returns The connector: it has begun, and nothing has been called but
  * `startedConnecting`.
@@ -199,8 +199,8 @@ export interface ListenUNIXDatagramOptions extends UnixPathOptions {
  * Receives datagrams on a UNIX socket, and sends others.
  *
  * @param path Where the socket is in the file system, from which it is removed
- * when the port stops listening. On Linux, a path that begins with a NUL is an
- * abstract name.
+ * when the port stops listening, unless something else is there by then. On
+ * Linux, a path that begins with a NUL is an abstract name.
  * @param protocol What happens.
  * @param options How.
  * @returns The transport, which is the protocol's, too.

@@ -11,6 +11,7 @@ import { ERRNO, type SystemError, systemError } from "../../ffi/errno.ts";
 import { beginConnect, bindSocket, openSocket } from "../../ffi/socket.ts";
 import { SocketAddress } from "../../ffi/socket_address.ts";
 import {
+  identifyFile,
   isSocketFile,
   LockFile,
   removeFile,
@@ -50,6 +51,8 @@ export class UnixPath {
   readonly #type: number;
   readonly #options: UnixPathOptions;
   #lock: LockFile | undefined;
+  /** The file that is the socket's, and no other that has come in its place. */
+  #file: string | undefined;
 
   /**
    * @param path The path, or an abstract name.
@@ -78,6 +81,7 @@ export class UnixPath {
       fd = openSocket(POSIX.AF_UNIX, this.#type);
       this.#bind(fd);
       bound = true;
+      if (isFile) this.#file = identifyFile(this.#path);
       // Before anybody can connect.
       if (isFile && mode !== undefined) setFileMode(this.#path, mode);
       prepare?.(fd);
@@ -90,9 +94,16 @@ export class UnixPath {
     }
   }
 
-  /** Removes the socket's file, after the socket was closed. */
+  /**
+   * Removes the socket's file, after the socket was closed. Another that has
+   * come in its place is left alone: it cannot have got the same inode, of which
+   * the socket held on to the last.
+   */
   release(): void {
-    if (this.#path[0] !== "\0") removeFile(this.#path);
+    if (this.#file !== undefined && this.#file === identifyFile(this.#path)) {
+      removeFile(this.#path);
+    }
+    this.#file = undefined;
     this.#unlock();
   }
 

@@ -208,6 +208,10 @@ class UnixStream implements StreamSocket {
     this.#socket.endWriting();
   }
 
+  forgetIfClosed(): void {
+    this.#socket.forgetIfClosed?.();
+  }
+
   isTransient(errno: number): boolean {
     return this.#socket.isTransient(errno);
   }

@@ -23,6 +23,7 @@ import type { Connection } from "../../src/net/connection.ts";
 import {
   CannotListenError,
   ConnectionRefusedError,
+  InvalidAddressError,
 } from "../../src/net/errors.ts";
 import { listen } from "../../src/net/listen.ts";
 import { macrotask, until, unusedPort } from "../descriptors.ts";
@@ -193,6 +194,151 @@ testOnBackends(
 );
 
 testOnBackends(
+  "readable of a Connection fills buffers of its reader",
+  async ({ reactor }) => {
+    const [server, client] = await pair(reactor);
+    const data = pattern(500_000);
+    client.write(data);
+    client.loseWriteConnection();
+    const reader = server.readable.getReader({ mode: "byob" });
+    const received = new Checksum();
+    let buffer = new Uint8Array(1000);
+    for (;;) {
+      const { done, value } = await reader.read(buffer);
+      if (done) break;
+      received.add(value);
+      buffer = new Uint8Array(value.buffer);
+    }
+    const expected = new Checksum();
+    expected.add(data);
+    assertEquals(`${received}`, `${expected}`);
+    reader.releaseLock();
+
+    // Half a number at the end is the reader's trouble, not the connection's.
+    server.write(new Uint8Array(7));
+    server.loseWriteConnection();
+    const numbers = client.readable.getReader({ mode: "byob" });
+    const { value } = await numbers.read(new Uint32Array(1));
+    assertEquals(value, new Uint32Array(1));
+    await assertRejects(() => numbers.read(new Uint32Array(1)), TypeError);
+    await client.closed;
+    await server.closed;
+  },
+);
+
+testOnBackends(
+  "what came before a Connection was lost can be read",
+  async ({ reactor }) => {
+    const [server, client] = await pair(reactor);
+    client.write("last words");
+    const reader = server.readable.getReader({ mode: "byob" });
+    const first = await reader.read(new Uint8Array(4)); // All of it has come.
+    assertEquals(first.value, new TextEncoder().encode("last"));
+    reader.releaseLock();
+    client.abortConnection();
+    await assertRejects(() => server.closed, ConnectionLost);
+    let text = "";
+    await assertRejects(async () => {
+      for await (const data of server) text += new TextDecoder().decode(data);
+    }, ConnectionLost);
+    assertEquals(text, " words");
+  },
+);
+
+testOnBackends(
+  "pauseProducing() of a Connection holds, whoever reads",
+  async ({ reactor }) => {
+    const [server, client] = await pair(reactor);
+    client.write(new Uint8Array(1_000_000));
+    // Nobody reads, so that it has stopped by itself as well.
+    await until(() => reactor.getReaders().length === 1);
+    server.pauseProducing();
+    const reader = server.readable.getReader();
+    let received = 0;
+    const reading = (async () => {
+      while (received < 1_000_000) {
+        received += (await reader.read()).value!.length;
+      }
+    })();
+    for (let i = 0; i < 20; i++) await macrotask();
+    assert(received < 1_000_000);
+    assertEquals(reactor.getReaders().length, 1);
+    server.resumeProducing();
+    await reading;
+    server.pauseProducing();
+    client.write("x");
+    const last = reader.read();
+    await until(() => client.bufferedAmount === 0);
+    for (let i = 0; i < 20; i++) await macrotask();
+    server.resumeProducing();
+    assertEquals((await last).value, new TextEncoder().encode("x"));
+  },
+);
+
+testOnBackends(
+  "pauseProducing() of listen() holds, whoever iterates",
+  async ({ reactor }) => {
+    await using port = listen({ hostname: LOOPBACK, port: 0, reactor });
+    port.pauseProducing();
+    await connect({ ...port.getHost(), reactor });
+    let count = 0;
+    const iteration = (async () => {
+      for await (const _connection of port) count++;
+    })();
+    for (let i = 0; i < 20; i++) await macrotask();
+    assertEquals(count, 0);
+    port.resumeProducing();
+    await until(() => count === 1);
+    await port.stopListening();
+    await iteration;
+  },
+);
+
+testOnBackends(
+  "who aborts a Connection reads no more of it",
+  async ({ reactor }) => {
+    const [server, client] = await pair(reactor);
+    client.write("in vain");
+    const reader = server.readable.getReader({ mode: "byob" });
+    await reader.read(new Uint8Array(2));
+    server.abortConnection();
+    await assertRejects(() => server.closed, ConnectionAborted);
+    await assertRejects(
+      () => reader.read(new Uint8Array(2)),
+      ConnectionAborted,
+    );
+  },
+);
+
+testOnBackends(
+  "writes to a Connection that waits for room settle together",
+  async ({ reactor }) => {
+    const [server, client] = await pair(reactor);
+    const writer = client.writable.getWriter();
+    const writes = [
+      writer.write(new Uint8Array(5_000_000)),
+      writer.write(new Uint8Array(100_000)),
+      writer.close(),
+    ];
+    let size = 0;
+    for await (const data of server) size += data.length;
+    await Promise.all(writes);
+    assertEquals(size, 5_100_000);
+    // A producer of the program's own has the connection for itself.
+    const producer = {
+      resumeProducing() {},
+      stopProducing() {},
+    };
+    server.registerProducer(producer, false);
+    server.write(new Uint8Array(5_000_000));
+    const refused = server.writable.getWriter();
+    await assertRejects(() => refused.write("x"), RangeError, "producer");
+    await assertRejects(() => refused.closed, RangeError);
+    server.abortConnection();
+  },
+);
+
+testOnBackends(
   "cancelling readable ends a Connection, aborting writable aborts it",
   async ({ reactor }) => {
     const [server, client] = await pair(reactor);
@@ -255,6 +401,11 @@ testOnBackends(
       "signal",
     );
     assertThrows(() => listen(null as never), TypeError, '"options"');
+    assertThrows(
+      () => listen({ port: 0, signal: 1 as never, reactor }),
+      TypeError,
+      '"options.signal"',
+    );
     assertThrows(() => listen({ port: 70_000, reactor }), RangeError);
     assertThrows(
       () => listen({ hostname: "192.0.2.1", port: 0, reactor }),
@@ -321,6 +472,88 @@ testOnBackends(
     await port.stopListening();
     assertEquals(await first, 50);
     assertEquals(await count(), 0);
+  },
+);
+
+testOnBackends(
+  "a signal ends listen(), and leaves the connections",
+  async ({ reactor }) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const port = listen({ hostname: LOOPBACK, port: 0, signal, reactor });
+    const client = await connect({ ...port.getHost(), reactor });
+    const servers: Connection[] = [];
+    const reason = new Error("enough");
+    for await (const server of port) {
+      servers.push(server);
+      // Leaving the loop leaves the port: only the signal ends it.
+      break;
+    }
+    const second = await connect({ ...port.getHost(), reactor });
+    for await (const server of port) {
+      servers.push(server);
+      controller.abort(reason);
+    }
+    assertEquals(servers.length, 2);
+    await assertRejects(
+      () => connect({ ...port.getHost(), reactor }),
+      ConnectionRefusedError,
+    );
+    for (const connection of [client, second]) {
+      connection.write("still there");
+      connection.loseConnection();
+    }
+    for (const server of servers) {
+      assertEquals(await new Response(server.readable).text(), "still there");
+    }
+    const again = assertThrows(() => port.startListening());
+    assertEquals(again, reason);
+    await port.stopListening();
+    const late = assertThrows(() =>
+      listen({ hostname: LOOPBACK, port: 0, signal, reactor })
+    );
+    assertEquals(late, reason);
+  },
+);
+
+testOnBackends(
+  "a signal that outlives listen() is let go",
+  async ({ reactor }) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const port = listen({ hostname: LOOPBACK, port: 0, signal, reactor });
+    await port.stopListening();
+    port.startListening();
+    const address = port.getHost();
+    await port.stopListening();
+    controller.abort();
+    await using other = listen({ ...address, reactor });
+    assertEquals(other.getHost(), address);
+  },
+);
+
+testOnBackends(
+  "listen() takes localhost, and no other name",
+  async ({ reactor }) => {
+    for (const hostname of ["localhost", "LOCALHOST"]) {
+      await using port = listen({ hostname, port: 0, reactor });
+      const host = port.getHost();
+      assertEquals(host.hostname, LOOPBACK);
+      const client = await connect({ hostname, port: host.port, reactor });
+      client.write("hello");
+      client.loseConnection();
+      for await (const server of port) {
+        assertEquals(await new Response(server.readable).text(), "hello");
+        break;
+      }
+    }
+    for (const hostname of ["example.com", "localhost.", "", "[::1]"]) {
+      assertThrows(
+        () => listen({ hostname, port: 0, reactor }),
+        InvalidAddressError,
+        `"options.hostname" must be an IPv4 or IPv6 address or "localhost"`,
+      );
+    }
   },
 );
 

@@ -34,8 +34,10 @@ import {
   CannotListenError,
   ConnectError,
   ConnectionRefusedError,
+  ConnectTimeoutError,
   FileDescriptorOverrun,
   MessageLengthError,
+  UserError,
 } from "../../src/net/errors.ts";
 import {
   connectUNIX,
@@ -263,6 +265,138 @@ testOnBackends(
     assertEquals([...Deno.readDirSync(directory.path)], []);
   },
 );
+
+testOnBackends(
+  "a file that has come in place of the socket stays (contract 236)",
+  async ({ reactor }) => {
+    using directory = new Directory();
+    const path = directory.file("socket");
+    const factory = { buildProtocol: () => null };
+    const protocol = { datagramReceived() {} };
+    for (
+      const listen of [
+        () => listenUNIX(path, factory, { reactor }),
+        () => listenUNIXDatagram(path, protocol, { reactor }),
+      ]
+    ) {
+      // Another server's.
+      const first = listen();
+      Deno.removeSync(path);
+      const second = listen();
+      await first.stopListening();
+      assert(isSocketFile(path));
+      await second.stopListening();
+      assertEquals([...Deno.readDirSync(directory.path)], []);
+
+      // No socket at all, with the name of one that is somewhere else now.
+      const third = listen();
+      Deno.renameSync(path, directory.file("moved"));
+      Deno.writeTextFileSync(path, "precious");
+      await third.stopListening();
+      assertEquals(Deno.readTextFileSync(path), "precious");
+      Deno.removeSync(path);
+      Deno.removeSync(directory.file("moved"));
+
+      // Nothing at all.
+      const fourth = listen();
+      Deno.removeSync(path);
+      await fourth.stopListening();
+    }
+    // Each time that it listens, the file is another.
+    const port = listenUNIX(path, factory, { reactor });
+    await port.stopListening();
+    leaveStale(path);
+    Deno.removeSync(path);
+    port.startListening();
+    await port.stopListening();
+    assertEquals([...Deno.readDirSync(directory.path)], []);
+  },
+);
+
+if (onLinux) {
+  testOnBackends(
+    "connectUNIX() waits while the backlog is full, until its time is over",
+    async ({ reactor }) => {
+      start(reactor);
+      using directory = new Directory();
+      const path = directory.file("socket");
+      const factory = { buildProtocol: () => new Plain() };
+      // It has room for one more than it says (unix_recvq_full).
+      for (const backlog of [0, 1]) {
+        const port = listenUNIX(path, factory, { reactor, backlog });
+        port.pauseProducing();
+        const clients = Array.from({ length: backlog + 4 }, () => {
+          const client = new Recorder();
+          return {
+            client,
+            connector: connectUNIX(path, { buildProtocol: () => client }, {
+              reactor,
+            }),
+          };
+        });
+        await until(() => reactor.getReaders().length === backlog + 1);
+        let reason: Error | undefined;
+        connectUNIX(path, {
+          buildProtocol: () => null,
+          clientConnectionFailed: (_, error) => reason = error,
+        }, { reactor, timeout: 100 });
+        await until(() => reason !== undefined);
+        assertInstanceOf(reason, ConnectTimeoutError);
+        const states = clients.map(({ connector }) => connector.state);
+        assertEquals(
+          states.filter((state) => state === "connected").length,
+          backlog + 1,
+        );
+        port.resumeProducing();
+        await until(() =>
+          clients.every(({ client }) => client.events[0] === "made")
+        );
+        for (const { connector } of clients) connector.disconnect();
+        await until(() =>
+          clients.every(({ client }) => client.reason !== undefined)
+        );
+        await port.stopListening();
+        assertEquals(reactor.getDelayedCalls(), []);
+      }
+    },
+  );
+
+  testOnBackends(
+    "connectUNIX() hears why there will be no room in the backlog",
+    async ({ reactor }) => {
+      start(reactor);
+      using directory = new Directory();
+      const path = directory.file("socket");
+      const port = listenUNIX(path, { buildProtocol: () => new Plain() }, {
+        reactor,
+        backlog: 0,
+      });
+      port.pauseProducing();
+      const first = new Recorder();
+      connectUNIX(path, { buildProtocol: () => first }, { reactor });
+      await until(() => first.transport !== undefined);
+      const reasons: Error[] = [];
+      const factory: ClientFactory = {
+        buildProtocol: () => null,
+        clientConnectionFailed: (_, reason) => reasons.push(reason),
+      };
+      const given = connectUNIX(path, factory, { reactor });
+      connectUNIX(path, factory, { reactor });
+      connectUNIX(path, factory, { reactor });
+      // Each has its time, and what it waits for.
+      await until(() => reactor.getDelayedCalls().length === 6);
+      given.stopConnecting();
+      await until(() => reasons.length === 1);
+      assertInstanceOf(reasons[0], UserError);
+      await port.stopListening();
+      await until(() => reasons.length === 3);
+      assertEquals((reasons[1] as ConnectError).code, "ENOENT");
+      assertEquals((reasons[2] as ConnectError).code, "ENOENT");
+      await until(() => first.reason !== undefined);
+      assertEquals(reactor.getDelayedCalls(), []);
+    },
+  );
+} else console.log("Left out: full backlogs, which macOS refuses at once");
 
 if (onLinux) {
   testOnBackends(
