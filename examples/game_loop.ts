@@ -106,7 +106,7 @@ async function play(): Promise<void> {
     }
     move();
     draw();
-    const rest = due + FRAME - performance.now();
+    const rest = Math.max(0, due + FRAME - performance.now());
     await new Promise((resolve) => setTimeout(resolve, rest));
   }
 }

@@ -9,6 +9,8 @@
  * which needs no loop.
  *
  * What else is Deno's, `Deno.serve` for one, can live in a worker the same way.
+ * For a page alone there is a shorter way: `../net/http_client.ts` gets it by the
+ * reactor's own connections, without a thread and without `--allow-net`.
  *
  * @module
  */

@@ -2,12 +2,13 @@
  * SimpleWebClient: a window of Cocoa's that fetches a web page and shows its
  * source.
  *
- *     deno run --allow-ffi --allow-net examples/loops/simple_web_client_cocoa.ts
+ *     deno run --allow-ffi examples/loops/simple_web_client_cocoa.ts
  *
  * You will see a field for an address, and a button, Go; the Return key does the
  * same. While the page is under way something goes round, and the window can be
  * used: another address takes the place of the first. What fails is said where
- * the page would be. The menu's Quit and the window's close button end it. On
+ * the page would be. While Cocoa has the main thread, Deno's `fetch` stands still,
+ * so the page comes by the reactor's own connections. The menu's Quit and the window's close button end it. On
  * Linux this is GNUstep, whose menu is a window of its own; no test has run it on
  * macOS yet, where it should be the same program.
  *
@@ -16,6 +17,7 @@
 
 import { Reactor } from "../../mod.ts";
 import { cocoaWaker } from "../../src/loops/cocoa.ts";
+import { getText } from "../net/http_client.ts";
 import {
   application,
   button,
@@ -34,14 +36,11 @@ import {
   textField,
   window,
 } from "./bindings/cocoa.ts";
-import { type FetchResult, FetchWorker } from "./fetch_in_worker.ts";
 
 const NAME = "SimpleWebClient";
 
 const app = application(NAME);
 const reactor = new Reactor();
-// Cocoa has the main thread, so Deno's fetch has to live in another one.
-const worker = new FetchWorker(reactor);
 
 // The window.
 const main = window("Simple Web Client", { width: 640, height: 440 });
@@ -72,14 +71,20 @@ function go(): void {
   giveUp();
   send(wheel, "startAnimation:", null);
   send(text, "setString:", "");
-  giveUp = worker.fetch(stringValue(address), showPage);
+  const controller = new AbortController();
+  giveUp = () => controller.abort();
+  // It begins in a work item of the reactor's, not here in a call of Cocoa's:
+  // inside Cocoa's loop, promises go on behind those.
+  reactor.callFromThread(showPage, stringValue(address), controller.signal);
 }
 
-function showPage(result: FetchResult): void {
+async function showPage(url: string, signal: AbortSignal): Promise<void> {
+  const [kind, words] = await getText(url, { gzip: true, reactor, signal })
+    .then((page) => ["page", page], (error) => ["error", error.message]);
+  if (signal.aborted) return;
   send(wheel, "stopAnimation:", null);
-  const page = "text" in result ? result.text : result.error;
-  send(text, "setString:", page);
-  console.log("text" in result ? "page" : "error", page.length);
+  send(text, "setString:", words);
+  console.log(kind, words.length);
 }
 
 // Whoever wants the application to end is told "later", and the reactor to

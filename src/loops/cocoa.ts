@@ -7,8 +7,9 @@
  * | Deno | nothing: a run loop tells nobody which descriptors it waits for |
  *
  * So a window takes the main thread, and while it has it, Deno's own loop stands
- * still: its timers, `fetch`, `Deno.serve`. What a program needs of these can
- * live in a worker, whose loop is free, and talk to the reactor through a pipe;
+ * still: its timers, `fetch`, `Deno.serve`. Connections are served all the same
+ * by `@interleave/reactor/net`. What only Deno has can live in a worker, whose
+ * loop is free, and talk to the reactor through a pipe;
  * `examples/loops/fetch_in_worker.ts` does that for `fetch`.
  *
  * Tests run all of it with GNUstep on Linux. On macOS the messages are the same,

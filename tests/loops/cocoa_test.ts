@@ -205,7 +205,7 @@ async function startClient(display: Display, env: Record<string, string>) {
   const program = new ToolkitProgram({
     file: "examples/loops/simple_web_client_cocoa.ts",
     args: [""],
-    permissions: ["--allow-ffi", "--allow-net"],
+    permissions: ["--allow-ffi"],
     display,
     env,
   });

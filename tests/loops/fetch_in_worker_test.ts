@@ -1,4 +1,4 @@
-// The worker that fetches for the demos whose main thread belongs to a toolkit.
+// The worker that fetches for a program whose main thread belongs to a toolkit.
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { deadline, delay } from "@std/async";

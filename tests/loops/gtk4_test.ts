@@ -7,6 +7,7 @@ import {
   assertIdle,
   assertInside,
 } from "./assertions.ts";
+import { Authority, Folder, missingOpenssl } from "../net/certificates.ts";
 import type { Display, Window } from "./display.ts";
 import {
   missingPackages,
@@ -180,7 +181,7 @@ for (const form of ["host", "guest"]) {
         file: CLIENT,
         args: [form, `${server.address}/endless`],
         display,
-        permissions: ["--allow-ffi", "--allow-net"],
+        permissions: ["--allow-ffi"],
       });
       const window = await display.drawnWindow("SimpleWebClient");
       const { x, y, width } = window;
@@ -215,6 +216,42 @@ for (const form of ["host", "guest"]) {
       await display.askToClose(window);
       assertEquals((await notice).id, window.id);
       await program.line("stopping");
+      await program.line("stopped");
+      await assertCleanEnd(program);
+    },
+  );
+}
+
+const missingForTLS = [...new Set([...missing, ...await missingOpenssl()])];
+
+for (const form of ["host", "guest"]) {
+  testOnDisplay(
+    `${CLIENT} gets a page by TLS, from a host that it knows by name: ${form}`,
+    missingForTLS,
+    async (display) => {
+      const authority = await Authority.root("A root");
+      const page = PAGE.repeat(30_000);
+      await using server = Deno.serve({
+        hostname: "127.0.0.1",
+        port: 0,
+        onListen() {},
+        ...await authority.issue({ names: "DNS:localhost" }),
+      }, () => new Response(page));
+      await using folder = new Folder();
+      const { cert } = authority.identity;
+      await using program = new ToolkitProgram({
+        file: CLIENT,
+        args: [form, `https://localhost:${server.addr.port}/`],
+        display,
+        // Where OpenSSL looks for the certificates that the system trusts.
+        env: { SSL_CERT_FILE: await folder.write("root.pem", cert) },
+        permissions: ["--allow-ffi"],
+      });
+      const window = await display.drawnWindow("SimpleWebClient");
+      await display.focus(window);
+      await display.key("Return");
+      assertEquals(await program.line("page"), String(page.length));
+      await display.askToClose(window);
       await program.line("stopped");
       await assertCleanEnd(program);
     },
