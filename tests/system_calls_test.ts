@@ -51,40 +51,41 @@ function between(log: string): Map<string, number> {
   const last = lines.findIndex((line) => line.includes("close(-1002"));
   assert(first >= 0 && last > first, "the marks are not there");
   const thread = lines[first]!.split(" ")[0]!;
+  const fds = Array.from(
+    log.matchAll(/close\(-2(\d{3})/g),
+    ([, number]) => Number(number),
+  );
+  assertEquals(fds.length, 2);
   const calls = new Map<string, number>();
   for (const line of lines.slice(first + 1, last)) {
     if (!line.startsWith(`${thread} `)) continue;
-    const name = kindOf(line);
-    if (name !== undefined) calls.set(name, (calls.get(name) ?? 0) + 1);
+    const kind = kindOf(line, fds);
+    if (kind !== undefined) calls.set(kind, (calls.get(kind) ?? 0) + 1);
   }
   return calls;
 }
 
-/**
- * What a line counts as. Deno's own wait has a timeout, and its wake-ups are 8
- * bytes, as those of the reactor are.
- */
-function kindOf(line: string): string | undefined {
+/** What a line counts as: a look at the kernel, or a call for a descriptor. */
+function kindOf(line: string, fds: readonly number[]): string | undefined {
   // A call that another thread's line interrupts is resumed on a later one.
-  const [, name, args] = /^\d+ +(\w+)\((.*)/.exec(line) ?? [];
-  switch (name) {
-    case "epoll_wait":
-    case "poll":
-      return /, 0(\)| <)/.test(args!) ? "look" : undefined;
-    case "write":
-      return /, 64(\)| <)/.test(args!) ? name : undefined;
-    case "newfstatat":
-      return "fstat";
-    case "recvfrom":
-    case "recvmsg":
-      return "receive";
-    case "sendto":
-    case "sendmsg":
-      return "send";
-    default:
-      return name;
+  const [, name = "", args = ""] = /^\d+ +(\w+)\((.*)/.exec(line) ?? [];
+  if (name === "epoll_wait" || name === "poll") {
+    // Deno's own wait has a timeout.
+    return /, 0(\)| <)/.test(args) ? "look" : undefined;
   }
+  const words = args.split(/[,)]/);
+  const fd = Number(name === "epoll_ctl" ? words[2] : words[0]);
+  return fds.includes(fd) ? KINDS[name] ?? name : undefined;
 }
+
+/** Names that C libraries and kernels have for the same. */
+const KINDS: Readonly<Record<string, string>> = {
+  newfstatat: "fstat",
+  recvfrom: "receive",
+  recvmsg: "receive",
+  sendto: "send",
+  sendmsg: "send",
+};
 
 function testCalls(
   behaviour: string,

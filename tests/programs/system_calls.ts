@@ -83,5 +83,7 @@ function finish(): void {
 
 reactor.interleave((work) => work());
 scenarios[scenario!]!();
+// Which descriptors it is about.
+for (const reader of reactor.getReaders()) mark(1000 + reader.fileno());
 mark(1);
 await reactor.finished;
