@@ -396,6 +396,32 @@ export function isOpen(fd: number): boolean {
 }
 
 /**
+ * Asks whether this process may open so many descriptors more, at this moment.
+ *
+ * @param fd A descriptor that is open.
+ * @param count How many.
+ * @returns Whether it may.
+ *
+ * @example Usage
+ * ```ts
+ * import { hasRoomFor } from "@interleave/reactor/ffi";
+ * import { assert } from "@std/assert";
+ *
+ * assert(hasRoomFor(2, 1));
+ * ```
+ */
+export function hasRoomFor(fd: number, count: number): boolean {
+  const fds: number[] = [];
+  while (fds.length < count) {
+    const duplicate = libc().dup(fd);
+    if (duplicate < 0) break;
+    fds.push(duplicate);
+  }
+  for (const duplicate of fds) libc().close(duplicate);
+  return fds.length === count;
+}
+
+/**
  * Makes another number for the same open file.
  *
  * @param fd The descriptor.

@@ -225,6 +225,13 @@ export const LINUX_SYMBOLS = {
    * timeout)`
    */
   epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  /** `int poll(struct pollfd *fds, nfds_t nfds, int timeout)`, elsewhere */
+  pollElsewhere: {
+    name: "poll",
+    parameters: ["buffer", "u32", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
   /**
    * `int ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
    * const sigset_t *mask)`

@@ -260,6 +260,11 @@ export class Descriptors {
     this.#options = options;
   }
 
+  /** How many descriptors somebody watches. */
+  get size(): number {
+    return this.#size;
+  }
+
   /** How many readers, writers, waits and watches keep the process alive. */
   get refs(): number {
     return this.#readers.size + this.#writers.size + this.#observerRefs;

@@ -1156,12 +1156,20 @@ export class Reactor implements AsyncDisposable {
         round: (ready) => this.#round(ready, goOn),
         timeout: () => this.#timeout(),
         deadline: () => this.#calls.next(),
+        expects: () =>
+          this.#queue.length > 0 || this.#calls.next() < Infinity ||
+          this.#descriptors.size > 0,
         report: (error, where) => this.#report(error, where),
         failed: (error) => this.#fail(error),
       },
       this.#readinessSet(),
       this.#attachments,
-      { budget: this.#budget, lowLatency: this.#lowLatency },
+      {
+        budget: this.#budget,
+        lowLatency: this.#lowLatency,
+        // Only a worker can see what low latency has to know.
+        scouts: !this.#lowLatency,
+      },
       this.#counters,
     );
     loop.enter(host); // Throws, if at all, before anything has changed.

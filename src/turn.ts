@@ -31,10 +31,14 @@
  * kept busy, by immediates alone or by messages that arrive before it sleeps,
  * looks at them every 61 turns only.
  *
+ * In the beginning there is no worker; see `scout.ts`. What is said of it here
+ * holds for whoever waits in its place.
+ *
  * @module
  */
 
 import { lookout } from "../ffi/deno_loop.ts";
+import { hasRoomFor } from "../ffi/descriptor.ts";
 import {
   type ReadinessSet,
   sooner,
@@ -45,6 +49,7 @@ import { BlockingQueue } from "./blocking_queue.ts";
 import { ReactorAlreadyRunning } from "./errors.ts";
 import { HandOver, type Report } from "./hand_over.ts";
 import { runMicrotasks } from "./microtasks.ts";
+import { Scout } from "./scout.ts";
 import { type NativePost, type NativeWaker, usePost } from "./native_waker.ts";
 import { callGuarded } from "./thenable.ts";
 import { Vigil } from "./vigil.ts";
@@ -86,6 +91,8 @@ export interface Rounds {
   deadline(): number;
   /** Something threw where nothing should. */
   report(error: unknown, where: string): void;
+  /** Whether there is anything that a wait could end with. */
+  expects(): boolean;
   /** The worker, or the set, works no longer. */
   failed(error: Error): void;
 }
@@ -104,6 +111,8 @@ export interface TurnOptions {
   readonly budget: Budget;
   /** Whether to wait on the main thread for what is likely to come soon. */
   readonly lowLatency?: boolean;
+  /** Whether to begin without a worker, where that can be done. */
+  readonly scouts?: boolean;
 }
 
 /** What has happened so far, for `inspect()`. */
@@ -138,6 +147,9 @@ const MOST_IN_VAIN = 4;
 /** That while, in turns. */
 const DISCOURAGED = 64;
 
+/** More descriptors than Deno needs for a worker, by far. */
+const WORKER_DESCRIPTORS = 32;
+
 /** After so many turns in a row that failed, a reactor will not recover. */
 const MOST_FAILURES = 3;
 
@@ -161,6 +173,10 @@ export class TurnLoop {
   /** The native wakers that were used in this run. */
   readonly #posts = new Map<NativeWaker, NativePost>();
   #handOver: HandOver | undefined;
+  /** Waits until there is a worker, where it can. */
+  readonly #scout: Scout | undefined;
+  /** The timer that gets a worker for a reactor that keeps nothing alive. */
+  #relief: ReturnType<typeof setTimeout> | undefined;
   /** The ends of earlier workers that had to be replaced. */
   readonly #retired: Promise<void>[] = [];
   #keepsAlive = false;
@@ -199,6 +215,12 @@ export class TurnLoop {
     this.#set = set;
     this.#attachments = attachments;
     this.#budget = options.budget;
+    if (options.scouts && !set.borrows) {
+      this.#scout = new Scout(set, {
+        reported: () => this.#reported(),
+        quiet: () => this.#relieve(),
+      });
+    }
     // A wait for a whole table would cost more than it saves.
     if (options.lowLatency && !set.borrows) this.#vigil = new Vigil(set);
     this.#counters = counters;
@@ -224,9 +246,9 @@ export class TurnLoop {
     if (isQueue(this.#host)) this.#host.detach();
     this.#withdraw();
     this.#host = host;
-    if (this.#needsWorker() && this.#handOver === undefined) {
-      this.#startWorker();
-    } else this.#settleReport();
+    const needed = this.#needsWorker() && !this.#mayScout();
+    if (needed && this.#handOver === undefined) this.#startWorker();
+    else this.#settleReport();
     if (isQueue(host)) this.#handOver!.waitUntilUp();
     if (this.#phase !== "running") this.park();
   }
@@ -277,14 +299,23 @@ export class TurnLoop {
     if (this.#phase === "ended") return;
     this.#phase = "parked";
     this.#counters.parks++;
+    this.#arm();
+  }
+
+  /** Sees to it that somebody waits. */
+  #arm(): void {
     const set = this.#set;
     const timeout = set.prepare(
       this.#rounds.timeout(),
       this.#rounds.deadline(),
     );
-    const handOver = this.#handOver;
     // A worker of a modal call that has ended is kept for the next one.
-    if (handOver === undefined || !this.#needsWorker()) return;
+    if (!this.#needsWorker()) return;
+    if (this.#handOver === undefined) {
+      if (this.#mayScout()) return this.#armScout(timeout);
+      if (!this.#tryToStartWorker()) return;
+    }
+    const handOver = this.#handOver!;
     const attachments = this.#attachments;
     if (attachments.size === 0) {
       handOver.arm(set.table, set.count, timeout);
@@ -301,7 +332,9 @@ export class TurnLoop {
 
   /** There is something to do that no descriptor tells of. */
   wake(): void {
-    if (this.#phase === "parked" && this.#set.wake()) this.#counters.wakes++;
+    if (this.#phase !== "parked") return;
+    if (this.#set.wake()) this.#counters.wakes++;
+    this.#beWaitedFor();
   }
 
   /** The nearest deadline has come nearer. */
@@ -310,11 +343,13 @@ export class TurnLoop {
     if (!this.#set.sooner(this.#rounds.timeout(), this.#rounds.deadline())) {
       this.wake();
     }
+    this.#beWaitedFor();
   }
 
   /** The set was changed. */
   interestChanged(): void {
     if (this.#set.stale) this.wake();
+    this.#beWaitedFor();
   }
 
   /**
@@ -327,7 +362,7 @@ export class TurnLoop {
 
   /** Takes back what the worker was asked, and asks anew. */
   reconsider(): void {
-    if (this.#phase !== "parked" || this.#handOver === undefined) return;
+    if (this.#phase !== "parked" || !this.#needsWorker()) return;
     this.#withdraw();
     this.park();
   }
@@ -338,6 +373,9 @@ export class TurnLoop {
     this.#keepsAlive = on;
     if (on) this.#handOver?.ref();
     else this.#handOver?.unref();
+    // Only a reactor that keeps the process alive has a scout.
+    if (on) this.#beWaitedFor();
+    else if (this.#phase === "parked" && this.#mayScout()) this.wake();
   }
 
   /** One turn on this thread; see `Reactor.iterate`. */
@@ -378,8 +416,12 @@ export class TurnLoop {
     this.#phase = "ended";
     removeEventListener("beforeunload", this.#beforeUnload);
     if (isQueue(this.#host)) this.#host.detach();
-    await this.#handOver?.end(this.#wakeSet);
-    await Promise.all(this.#retired);
+    this.#cancelRelief();
+    await Promise.all([
+      this.#handOver?.end(this.#wakeSet),
+      this.#scout?.end(),
+      ...this.#retired,
+    ]);
     for (const post of this.#posts.values()) {
       callGuarded(
         () => post.release(),
@@ -410,9 +452,65 @@ export class TurnLoop {
     return post;
   }
 
+  /** There is something new to wait for, and perhaps nobody who does. */
+  #beWaitedFor(): void {
+    if (this.#phase === "parked" && this.#handOver === undefined) this.#arm();
+  }
+
+  /** Whether things can go on without a worker for now. */
+  #mayScout(): boolean {
+    return this.#scout !== undefined && this.#handOver === undefined &&
+      this.#modal === undefined && this.#attachments.size === 0 &&
+      (this.#host === "deno" || typeof this.#host === "function");
+  }
+
+  #armScout(timeout: number): void {
+    if (this.#keepsAlive) {
+      this.#cancelRelief();
+      this.#scout!.arm(timeout);
+    } else if (this.#rounds.expects()) this.#relieveSoon();
+  }
+
+  /** Somebody has to wait, if the program goes on for other reasons. */
+  #relieveSoon(): void {
+    if (this.#relief !== undefined) return;
+    this.#relief = setTimeout(() => this.#relieve(), 1);
+    Deno.unrefTimer(this.#relief);
+  }
+
+  #cancelRelief(): void {
+    clearTimeout(this.#relief);
+    this.#relief = undefined;
+  }
+
+  /** Starts a worker in the scout's place. */
+  #relieve(): void {
+    this.#cancelRelief();
+    if (this.#phase !== "parked" || !this.#mayScout()) return;
+    // With no descriptor left, Deno would panic.
+    if (!hasRoomFor(this.#set.table[0]!, WORKER_DESCRIPTORS)) {
+      return this.#armScout(-1);
+    }
+    if (this.#tryToStartWorker()) this.#arm();
+  }
+
+  #tryToStartWorker(): boolean {
+    try {
+      this.#startWorker();
+      return true;
+    } catch (error) {
+      this.#rounds.failed(error as Error);
+      return false;
+    }
+  }
+
   #startWorker(): void {
+    this.#scout?.disarm();
     this.#handOver = new HandOver(this.#set.table, {
-      reported: (sequence) => this.#reported(sequence),
+      reported: (sequence) => {
+        // Not that of a wait that was withdrawn.
+        if (sequence === this.#handOver!.sequence) this.#reported();
+      },
       failed: (error) => this.#workerFailed(error),
     });
     if (this.#keepsAlive) this.#handOver.ref();
@@ -473,19 +571,20 @@ export class TurnLoop {
 
   /** The worker is not polling when this returns, and has nothing to report. */
   #withdraw(): void {
-    if (this.#phase === "parked") this.#handOver?.withdraw(this.#wakeSet);
+    if (this.#phase !== "parked") return;
+    this.#scout?.disarm();
+    this.#handOver?.withdraw(this.#wakeSet);
   }
 
-  #reported(sequence: number): void {
-    // A report of a wait that was withdrawn, or of a run that has ended.
-    if (
-      this.#phase !== "parked" || sequence !== this.#handOver!.sequence ||
-      this.#native !== undefined
-    ) return;
-    this.#proven = true;
+  #reported(): void {
+    if (this.#phase !== "parked" || this.#native !== undefined) return;
     this.#phase = "outstanding";
-    if (this.#vigil?.isReady === false && this.#handOver!.sleepsIn > 0) {
-      this.#vigil.seen(this.#handOver!.sleepsIn);
+    if (this.#handOver !== undefined) {
+      this.#proven = true;
+      const { sleepsIn } = this.#handOver;
+      if (this.#vigil?.isReady === false && sleepsIn > 0) {
+        this.#vigil.seen(sleepsIn);
+      }
     }
     const item = ++this.#item;
     const host = this.#host;
@@ -633,7 +732,7 @@ export class TurnLoop {
     const handOver = this.#handOver!;
     if (!handOver.waitForReport(ms)) return false;
     // Another worker has taken the place of one that failed.
-    if (handOver === this.#handOver) this.#reported(handOver.sequence);
+    if (handOver === this.#handOver) this.#reported();
     return true;
   }
 

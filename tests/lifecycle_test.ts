@@ -24,7 +24,7 @@ import { BACKENDS, PATIENCE } from "./descriptors.ts";
 import { testOnBackends } from "./hosts.ts";
 import { Pipe } from "./pipe.ts";
 import { runProgram } from "./program.ts";
-import { withWorkers } from "./workers.ts";
+import { untilStarted, withWorkers } from "./workers.ts";
 
 /** Signals are the matter of signals_test.ts. */
 const QUIET: RunOptions = { signals: false };
@@ -692,9 +692,11 @@ for (const end of ["close", "crash then close"]) {
     Deno.test(`close() settles after the worker's end (${end}) (contract 172) [${backend}]`, async () => {
       const seen: string[] = [];
       await withWorkers(async (workers) => {
+        using pipe = new Pipe();
         const reactor = new Reactor({ backend });
         reactor.interleave();
-        await oneRound(reactor);
+        reactor.addReader(pipe.reader(() => {})); // Something to wait for.
+        await untilStarted(workers);
         workers[0]!.once("exit", () => seen.push("exit"));
         if (end !== "close") reactor.crash();
         await deadline(reactor.close(), PATIENCE);

@@ -30,6 +30,7 @@ import {
   testBackends,
   until,
 } from "./descriptors.ts";
+import { untilStarted, withWorkers } from "./workers.ts";
 
 const { BadResource } = Deno.errors;
 
@@ -588,7 +589,7 @@ testBackends(
       reactor.addReader(new Probe(bench.dup(silent)));
     }
     await park(bench);
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 40; i++) {
       const [here, there] = FileDescriptor.socketpair();
       const probe = new Probe(here.fileno());
       reactor.addReader(probe);
@@ -686,18 +687,20 @@ testBackends(
 for (const end of ["close", "crash"] as const) {
   testBackends(
     `${end}() leaves no thread that waits (contract 172)`,
-    async (bench) => {
-      const [output] = bench.pipe();
-      const reactor = new Reactor({ backend: bench.backend });
-      const waiting = reactor.readable(output).catch(() => {});
-      await pollingThread(); // With nothing to come.
-      reactor[end]();
-      await waiting;
-      await reactor.finished;
-      // What is left of a thread goes a moment after its end was told.
-      await until(() => pollingThreads().length === 0);
-      await reactor.close();
-    },
+    (bench) =>
+      withWorkers(async (workers) => {
+        const [output] = bench.pipe();
+        const reactor = new Reactor({ backend: bench.backend });
+        const waiting = reactor.readable(output).catch(() => {});
+        await untilStarted(workers);
+        await pollingThread(); // With nothing to come.
+        reactor[end]();
+        await waiting;
+        await reactor.finished;
+        // What is left of a thread goes a moment after its end was told.
+        await until(() => pollingThreads().length === 0);
+        await reactor.close();
+      }),
     { linuxOnly: true },
   );
 }

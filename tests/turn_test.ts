@@ -34,7 +34,7 @@ import { BACKENDS, PATIENCE } from "./descriptors.ts";
 import { testOnBackends } from "./hosts.ts";
 import { Pipe } from "./pipe.ts";
 import { runProgram } from "./program.ts";
-import { withWorkers } from "./workers.ts";
+import { untilStarted, withWorkers } from "./workers.ts";
 
 const NO_LOOPS = new Attachments({
   wake() {},
@@ -103,6 +103,10 @@ class Bench implements Rounds, AsyncDisposable {
 
   deadline(): number {
     return this.timer;
+  }
+
+  expects(): boolean {
+    return true;
   }
 
   report(error: unknown, where: string): void {
@@ -492,10 +496,7 @@ async function kill(
   workers: readonly import("node:worker_threads").Worker[],
   index: number,
 ): Promise<void> {
-  const end = performance.now() + PATIENCE;
-  while (workers.length <= index && performance.now() < end) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await untilStarted(workers, index + 1);
   await workers[index]!.terminate();
 }
 

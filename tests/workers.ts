@@ -4,6 +4,9 @@
  * @module
  */
 
+import { delay } from "@std/async";
+import { PATIENCE } from "./descriptors.ts";
+
 type Worker = import("node:worker_threads").Worker;
 
 /** Runs a test that is given every worker that is started meanwhile. */
@@ -24,6 +27,15 @@ export async function withWorkers(
   } finally {
     threads.Worker = Worker;
   }
+}
+
+/** Waits until there are so many: a reactor gets by without for a moment. */
+export async function untilStarted(
+  workers: readonly Worker[],
+  count = 1,
+): Promise<void> {
+  const end = performance.now() + PATIENCE;
+  while (workers.length < count && performance.now() < end) await delay(1);
 }
 
 /** A thread that runs a program of the test's. */

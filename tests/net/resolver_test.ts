@@ -19,7 +19,7 @@ import { lookUp, type NameLookupResult } from "../../src/net/resolver.ts";
 import { Reactor } from "../../src/reactor.ts";
 import { macrotask, PATIENCE, testBackends, until } from "../descriptors.ts";
 import { assertNothingLeft, countAtRest } from "../leftovers.ts";
-import { withWorkers } from "../workers.ts";
+import { untilStarted, withWorkers } from "../workers.ts";
 
 // The C library stays open after its first use, which the sanitizer would take
 // for a leak of the test that comes first.
@@ -59,6 +59,8 @@ testBackends(
   ({ reactor }) =>
     withWorkers(async (workers) => {
       reactor.interleave();
+      reactor.callLater(PATIENCE, ignore); // Something to wait for.
+      await untilStarted(workers);
       for (
         const address of ["127.0.0.1", "::1", "2001:DB8::1", "fe80::1%nowhere"]
       ) {
@@ -428,6 +430,8 @@ Deno.test({
       using hanging = new HangingName();
       await using reactor = new Reactor();
       reactor.interleave();
+      reactor.callLater(PATIENCE, ignore); // Something to wait for.
+      await untilStarted(workers);
       const lost = failureOf(reactor, hanging.name);
       await hanging.hangs();
       assertEquals(workers.length, 2);

@@ -1,0 +1,83 @@
+/**
+ * The beginning: waiting before there is a worker.
+ *
+ * To start a worker takes tens of milliseconds, for most of which this thread is
+ * blocked. A program that has just begun has better things to do, and many end
+ * before they would ever need one. So at first a thread of Deno's own pool does
+ * the waiting, by an FFI call that is not awaited in place, for as long as waits
+ * are short. The first quiet moment is the one to start the worker in.
+ *
+ * Such a call keeps the process alive, and cannot be told not to: it is made only
+ * while the reactor does so itself.
+ *
+ * @module
+ */
+
+import { POLL } from "../ffi/constants.ts";
+import { linux } from "../ffi/libc.ts";
+import type { ReadinessSet } from "../ffi/readiness_set.ts";
+
+/** A wait that is longer than this is a quiet moment. In milliseconds. */
+const QUIET = 20;
+
+/** What a scout has to say, while it is armed. */
+export interface ScoutListener {
+  /** There is something in the set. */
+  reported(): void;
+  /** Nothing has happened for a while. */
+  quiet(): void;
+}
+
+/** See the module's documentation. */
+export class Scout {
+  readonly #set: ReadinessSet;
+  readonly #listener: ScoutListener;
+  #armed = false;
+  #looking: Promise<void> | undefined;
+
+  /** @param set One that is a single descriptor, which nobody replaces. */
+  constructor(set: ReadinessSet, listener: ScoutListener) {
+    this.#set = set;
+    this.#listener = listener;
+  }
+
+  /**
+   * Waits for the set.
+   *
+   * @param timeout 0 if there is something to do already, -1 if not.
+   */
+  arm(timeout: number): void {
+    this.#armed = true;
+    if (this.#looking === undefined) this.#looking = this.#look(timeout);
+    else if (timeout === 0) this.#set.wake();
+  }
+
+  /** Whatever comes of the wait under way, nobody is told. */
+  disarm(): void {
+    this.#armed = false;
+  }
+
+  /**
+   * Tells nobody of anything any more.
+   *
+   * @returns Settles when no wait is under way.
+   */
+  end(): Promise<void> {
+    this.#armed = false;
+    if (this.#looking === undefined) return Promise.resolve();
+    this.#set.wake();
+    return this.#looking;
+  }
+
+  async #look(timeout: number): Promise<void> {
+    // Not the set's own table: Deno takes no shared memory here.
+    const table = new Int32Array([this.#set.table[0]!, POLL.IN]);
+    const wait = timeout === 0 ? 0 : QUIET;
+    const ready = await linux().pollElsewhere(table, 1, wait);
+    this.#looking = undefined;
+    if (!this.#armed) return;
+    this.#armed = false;
+    if (ready === 0 && wait > 0) this.#listener.quiet();
+    else this.#listener.reported();
+  }
+}
