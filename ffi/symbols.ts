@@ -101,6 +101,17 @@ export const POSIX_SYMBOLS = {
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   /** `ssize_t sendmsg(int fd, const struct msghdr *message, int flags)` */
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  /**
+   * `struct servent *getservbyname(const char *name, const char *protocol)`;
+   * null, here 0, if there is none
+   */
+  getservbyname: { parameters: ["buffer", "buffer"], result: "u64" },
+  /** `void *memcpy(void *to, const void *from, size_t length)` */
+  copyFrom: {
+    name: "memcpy",
+    parameters: ["buffer", "u64", "u32"],
+    result: "void",
+  },
   /** `unsigned int if_nametoindex(const char *name)`; 0 if there is none */
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
   /**

@@ -12,10 +12,11 @@ import {
   openSocket,
   setSocketOption,
 } from "../../ffi/socket.ts";
+import { servicePort } from "../../ffi/service_name.ts";
 import { isLiteral, SocketAddress } from "../../ffi/socket_address.ts";
 import { SOCKET_OPTIONS } from "../../ffi/socket_constants.ts";
 import { checkInteger } from "../../ffi/arguments.ts";
-import { checkDelay, checkString, complaint } from "../arguments.ts";
+import { checkDelay, checkString, complaint, show } from "../arguments.ts";
 import type { SystemError } from "../../ffi/errno.ts";
 import { type Reactor, reactor as sharedReactor } from "../reactor.ts";
 import { cannotListen } from "./cannot_listen.ts";
@@ -25,7 +26,11 @@ import {
   type ConnectorOptions,
   StreamConnector,
 } from "./connector.ts";
-import { ConnectBindError, InvalidAddressError } from "./errors.ts";
+import {
+  ConnectBindError,
+  InvalidAddressError,
+  ServiceNameUnknownError,
+} from "./errors.ts";
 import { checkFactory } from "./factories.ts";
 import { type Port, type PortOptions, StreamPort } from "./port.ts";
 import type { ServerFactory } from "./protocol.ts";
@@ -188,13 +193,14 @@ export interface ConnectTCPOptions {
  * addresses, they are tried as browsers do, the families in turn.
  *
  * @param hostname A host name, or an IPv4 or IPv6 address.
- * @param port The port.
+ * @param port The port, or the name of its service, such as "https".
  * @param factory Makes the protocol of the connection, and is told of failures.
  * @param options How.
  * @returns The connector: it has begun, and nothing has been called but `doStart`
  * and `startedConnecting`.
  * @throws {InvalidAddressError} When `bindAddress` has no address.
  * @throws {TypeError} When an argument is of the wrong type.
+ * @throws {ServiceNameUnknownError} When the system knows no such service.
  * @throws {RangeError} When `port` is not an integer from 1 to 65535, or
  * `timeout` is negative or not finite.
  * @throws {ReactorNotRunning} When the reactor has stopped.
@@ -220,7 +226,7 @@ export interface ConnectTCPOptions {
  */
 export function connectTCP(
   hostname: string,
-  port: number,
+  port: number | string,
   factory: ClientFactory,
   options: ConnectTCPOptions = {},
 ): Connector {
@@ -230,14 +236,14 @@ export function connectTCP(
 /** The same, with something between the socket and the transport. */
 export function connectTCPWith(
   hostname: string,
-  port: number,
+  port: number | string,
   factory: ClientFactory,
   options: ConnectTCPOptions,
   layer: Pick<ConnectorOptions, "wrap" | "rested"> = {},
 ): Connector {
   const action = "connect";
   checkString(hostname, action, "hostname");
-  checkPort(port, action, "port", 1);
+  const number = portOf(port, action);
   checkFactory(factory, action);
   const { timeout = 30_000, bindAddress, reactor = sharedReactor } = options;
   checkDelay(timeout, action, "options.timeout");
@@ -246,14 +252,14 @@ export function connectTCPWith(
     ...layer,
     reactor,
     factory,
-    destination: { transport: "tcp", hostname, port },
+    destination: { transport: "tcp", hostname, port: number },
     timeout,
     find: (done) =>
       lookUp(reactor, hostname, (result) => {
         if (result.error !== undefined) return done({ error: result.error });
         done({
           addresses: alternate(result.addresses).map((address) =>
-            SocketAddress.internet(address, port)
+            SocketAddress.internet(address, number)
           ),
         });
       }),
@@ -292,6 +298,19 @@ function alternate(addresses: readonly string[]): string[] {
 function ofSystem(error: unknown) {
   const { code, errno } = error as SystemError;
   return { cause: error, code, errno };
+}
+
+/** A port as a number: a name is that of a service. */
+function portOf(port: number | string, action: string): number {
+  if (typeof port !== "string") {
+    checkPort(port, action, "port", 1);
+    return port;
+  }
+  const number = servicePort(port);
+  if (number !== undefined) return number;
+  throw new ServiceNameUnknownError(
+    `Cannot ${action}: the system knows no service ${show(port)}`,
+  );
 }
 
 function checkPort(

@@ -42,7 +42,7 @@ export interface ListenSSLOptions extends ListenTCPOptions {
  * `clientConnectionFailed`, as a `ConnectError` whose `cause` is the `TLSError`.
  *
  * @param hostname A host name, or an IPv4 or IPv6 address.
- * @param port The port.
+ * @param port The port, or the name of its service, such as "https".
  * @param factory Makes the protocol of the connection, and is told of failures.
  * @param options How. The `timeout` is for everything, the handshake included;
  * `tls.handshakeTimeout` for that alone. Both end in a `ConnectTimeoutError`.
@@ -50,6 +50,7 @@ export interface ListenSSLOptions extends ListenTCPOptions {
  * @throws {InvalidAddressError} When `bindAddress` has no address.
  * @throws {TypeError} When an argument is of the wrong type, or a certificate
  * cannot be read.
+ * @throws {ServiceNameUnknownError} When the system knows no such service.
  * @throws {RangeError} When `port` is not an integer from 1 to 65535, or another
  * number or text is out of range.
  * @throws {ReactorNotRunning} When the reactor has stopped.
@@ -106,7 +107,7 @@ export interface ListenSSLOptions extends ListenTCPOptions {
  */
 export function connectSSL(
   hostname: string,
-  port: number,
+  port: number | string,
   factory: ClientFactory,
   options: ConnectSSLOptions = {},
 ): Connector {

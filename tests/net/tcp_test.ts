@@ -33,6 +33,7 @@ import {
   InvalidAddressError,
   NameLookupError,
   NotConnectingError,
+  ServiceNameUnknownError,
   UserError,
 } from "../../src/net/errors.ts";
 import type { StreamTransport } from "../../src/net/stream.ts";
@@ -373,6 +374,42 @@ testOnBackends(
     assertEquals(client.connector.state, "disconnected");
   },
 );
+
+const services = await Deno.readTextFile("/etc/services").catch(() => "");
+
+Deno.test({
+  name: "connectTCP() takes the name of a service (contract 209)" +
+    (services === "" ? " (no /etc/services: install netbase)" : ""),
+  ignore: services === "",
+  fn: async () => {
+    await using reactor = new Reactor();
+    const factory = {
+      buildProtocol: () => null,
+      startedConnecting: (connector: Connector) => connector.stopConnecting(),
+    };
+    const connector = connectTCP("127.0.0.1", "https", factory, { reactor });
+    assertEquals((connector.getDestination() as NetAddress).port, 443);
+    reactor.callLater(0, () => reactor.stop());
+    await reactor.run();
+  },
+});
+
+Deno.test("connectTCP() throws ServiceNameUnknownError for a name that there is not (contract 209)", async () => {
+  await using reactor = new Reactor();
+  assertThrows(
+    () =>
+      connectTCP(
+        "127.0.0.1",
+        "no-such-service",
+        { buildProtocol: () => null },
+        {
+          reactor,
+        },
+      ),
+    ServiceNameUnknownError,
+    'Cannot connect: the system knows no service "no-such-service"',
+  );
+});
 
 testOnBackends(
   "connectTCP() to where nobody listens fails with ConnectionRefusedError (contract 190)",
