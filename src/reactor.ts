@@ -255,6 +255,7 @@ export class Reactor implements AsyncDisposable {
   #wasStopped = false;
   /** It has ended for good: nothing is opened any more. */
   #over = false;
+  #closing = false;
   #closed: Promise<void> | undefined;
   /** The end that a pending `run()` waits for. */
   #awaited: End | undefined;
@@ -1313,6 +1314,7 @@ export class Reactor implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    this.#closing = true; // Which takes a turn, for which somebody has to wait.
     if (this.#loop !== undefined) {
       if (!this.#stopped) this.stop();
       // The host it has may never run a work item again.
@@ -1443,7 +1445,7 @@ export class Reactor implements AsyncDisposable {
 
   #keepAlive(): void {
     this.#loop?.keepAlive(
-      this.#refd &&
+      (this.#refd || this.#closing) &&
         (this.#isAwaited || this.#isStopping || this.#queue.length > 0 ||
           this.#calls.refs > 0 || this.#descriptors.refs > 0 ||
           this.#attachments.refs > 0),

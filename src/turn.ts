@@ -304,30 +304,35 @@ export class TurnLoop {
 
   /** Sees to it that somebody waits. */
   #arm(): void {
-    const set = this.#set;
-    const timeout = set.prepare(
-      this.#rounds.timeout(),
-      this.#rounds.deadline(),
-    );
+    const timeout = this.#prepare();
     // A worker of a modal call that has ended is kept for the next one.
     if (!this.#needsWorker()) return;
     if (this.#handOver === undefined) {
       if (this.#mayScout()) return this.#armScout(timeout);
       if (!this.#tryToStartWorker()) return;
     }
-    const handOver = this.#handOver!;
     const attachments = this.#attachments;
-    if (attachments.size === 0) {
-      handOver.arm(set.table, set.count, timeout);
-      return;
-    }
-    const { table, count } = attachments.combine(set);
+    if (attachments.size === 0) return this.#armFor(timeout);
+    const { table, count } = attachments.combine(this.#set);
     const stepIn = wholeMilliseconds(attachments.timeout());
     const { holds } = attachments;
+    const handOver = this.#handOver!;
     if (!handOver.arm(table, count, sooner(timeout, stepIn), holds)) {
       attachments.notHeld();
     }
     if (holds.length > 0) attachments.held();
+  }
+
+  /** Gets the set ready for a wait, and returns how long that may take. */
+  #prepare(): number {
+    const rounds = this.#rounds;
+    return this.#set.prepare(rounds.timeout(), rounds.deadline());
+  }
+
+  /** Lets the worker wait for the set alone. */
+  #armFor(timeout: number): void {
+    const { table, count } = this.#set;
+    this.#handOver!.arm(table, count, timeout);
   }
 
   /** There is something to do that no descriptor tells of. */
@@ -454,7 +459,13 @@ export class TurnLoop {
 
   /** There is something new to wait for, and perhaps nobody who does. */
   #beWaitedFor(): void {
-    if (this.#phase === "parked" && this.#handOver === undefined) this.#arm();
+    if (this.#phase !== "parked" || this.#handOver !== undefined) return;
+    if (!this.#needsWorker()) return;
+    const timeout = this.#prepare();
+    if (this.#mayScout()) return this.#armScout(timeout);
+    // A loop that was attached just now takes part when it has been asked, in
+    // the turn that it was attached for.
+    if (this.#tryToStartWorker()) this.#armFor(timeout);
   }
 
   /** Whether things can go on without a worker for now. */
@@ -468,7 +479,7 @@ export class TurnLoop {
     if (this.#keepsAlive) {
       this.#cancelRelief();
       this.#scout!.arm(timeout);
-    } else if (this.#rounds.expects()) this.#relieveSoon();
+    } else if (timeout === 0 || this.#rounds.expects()) this.#relieveSoon();
   }
 
   /** Somebody has to wait, if the program goes on for other reasons. */

@@ -79,6 +79,41 @@ Deno.test({
 });
 
 Deno.test({
+  name: "a reactor that keeps nothing alive runs what it is given",
+  ignore,
+  fn: async () => {
+    await using reactor = new Reactor();
+    reactor.interleave();
+    reactor.unref();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    reactor.callFromThread(resolve);
+    await deadline(promise, PATIENCE);
+    const stopped = reactor.finished;
+    reactor.stop(); // No call and no descriptor: a request alone.
+    await deadline(stopped, PATIENCE);
+  },
+});
+
+Deno.test({
+  name: "close() of a reactor that keeps nothing alive is waited for",
+  ignore,
+  fn: async () => {
+    const { code, stdout, stderr } = await runProgram(`
+      const { reactor } = interleave;
+      await new Promise((resolve) => reactor.callLater(1, resolve));
+      reactor.unref();
+      await reactor.close();
+      console.log("closed");
+    `);
+    assertEquals({ code, stdout, stderr }, {
+      code: 0,
+      stdout: "closed\n",
+      stderr: "",
+    });
+  },
+});
+
+Deno.test({
   name: "a program that has nothing to wait for ends at once, without a worker",
   ignore,
   fn: async () => {

@@ -4,9 +4,6 @@
  * @module
  */
 
-import { delay } from "@std/async";
-import { PATIENCE } from "./descriptors.ts";
-
 type Worker = import("node:worker_threads").Worker;
 
 /** Runs a test that is given every worker that is started meanwhile. */
@@ -29,13 +26,18 @@ export async function withWorkers(
   }
 }
 
+/** Long enough for any worker; nobody waits for it to pass. */
+const PATIENCE = 20_000;
+
 /** Waits until there are so many: a reactor gets by without for a moment. */
 export async function untilStarted(
   workers: readonly Worker[],
   count = 1,
 ): Promise<void> {
   const end = performance.now() + PATIENCE;
-  while (workers.length < count && performance.now() < end) await delay(1);
+  while (workers.length < count && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }
 
 /** A thread that runs a program of the test's. */
