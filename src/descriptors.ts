@@ -563,8 +563,8 @@ export class Descriptors {
       entry.mask |= mask;
     }
     attach(entry);
-    this.#options.changed();
     this.#options.refsChanged();
+    this.#options.changed();
   }
 
   /**
@@ -585,8 +585,8 @@ export class Descriptors {
     entry.owned = owned;
     if (this.#deferring) this.#followLater(entry);
     else this.#follow(entry);
-    this.#options.changed();
     this.#options.refsChanged();
+    this.#options.changed();
   }
 
   #followLater(entry: Entry): void {
@@ -638,8 +638,8 @@ export class Descriptors {
     this.#forget(entry);
     this.#options.set().remove(entry.fd, entry.serial);
     for (const object of objects) this.#drop(object);
-    this.#options.changed();
     this.#options.refsChanged();
+    this.#options.changed();
     return { objects, observers };
   }
 

@@ -299,8 +299,8 @@ export class Reactor implements AsyncDisposable {
     this.#calls = new DelayedCalls({
       now: this.#clock,
       changed: (sooner) => {
-        if (sooner) this.#loop?.timerSooner();
         this.#keepAlive();
+        if (sooner) this.#loop?.timerSooner();
       },
       captureStacks: this.#captureStacks,
     });

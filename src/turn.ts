@@ -490,6 +490,8 @@ export class TurnLoop {
   }
 
   #cancelRelief(): void {
+    // The first call to Deno's timers loads them, which takes 7 ms.
+    if (this.#relief === undefined) return;
     clearTimeout(this.#relief);
     this.#relief = undefined;
   }
