@@ -6,7 +6,8 @@
  * its arguments, for other threads to read: the worker does so when its `poll()`
  * has returned, and the main thread most likely sleeps. And an epoll set can
  * itself be polled (epoll(7)). So one can wait for a descriptor of one's own, and
- * let Deno have the thread as soon as it has something to do.
+ * let Deno have the thread as soon as it has something to do; and one that has
+ * much to do itself can see whether Deno has, too.
  *
  * Timers of Deno's are no descriptors: whoever waits here makes them late.
  *
@@ -14,7 +15,8 @@
  */
 
 import { POLL } from "./constants.ts";
-import { libc, linux } from "./libc.ts";
+import { libc } from "./libc.ts";
+import { Moment } from "./moment.ts";
 import type { Lookout } from "./poll_loop.ts";
 
 /** epoll_wait, epoll_pwait and epoll_pwait2 (asm/unistd.h). */
@@ -43,11 +45,13 @@ export function lookout(): Lookout | undefined {
 export class DenoLoop {
   /** struct pollfd, twice: ours and Deno's. */
   readonly #table: Int32Array;
-  /** struct timespec, as pairs of words: seconds and nanoseconds. */
-  readonly #timeout = new Int32Array(4);
+  /** Deno's alone. */
+  readonly #theirs: Int32Array;
+  readonly #moment = new Moment();
 
   private constructor(fd: number, theirs: number) {
     this.#table = new Int32Array([fd, POLL.IN, theirs, POLL.IN]);
+    this.#theirs = this.#table.subarray(2);
   }
 
   /**
@@ -71,9 +75,13 @@ export class DenoLoop {
    */
   wait(ms: number): Found {
     const table = this.#table;
-    this.#timeout[2] = ms * 1e6;
-    if (linux().ppoll(table, 2, this.#timeout, null) <= 0) return "nothing";
+    if (this.#moment.wait(table, 2, ms) <= 0) return "nothing";
     return (table[1]! >>> 16) !== 0 ? "ours" : "theirs";
+  }
+
+  /** Whether Deno has something to do, as far as descriptors tell. */
+  get isWanted(): boolean {
+    return libc().poll(this.#theirs, 1, 0) > 0;
   }
 }
 

@@ -401,14 +401,6 @@ export function isOpen(fd: number): boolean {
  * @param fd A descriptor that is open.
  * @param count How many.
  * @returns Whether it may.
- *
- * @example Usage
- * ```ts
- * import { hasRoomFor } from "@interleave/reactor/ffi";
- * import { assert } from "@std/assert";
- *
- * assert(hasRoomFor(2, 1));
- * ```
  */
 export function hasRoomFor(fd: number, count: number): boolean {
   const fds: number[] = [];

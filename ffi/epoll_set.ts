@@ -182,7 +182,10 @@ export class EpollSet implements ReadinessSet {
   drain(timeout: number): number {
     const wait = this.immediate ? 0 : timeout;
     const { epoll_wait } = this.#libc;
-    const found = epoll_wait(this.#set, this.results, BATCH, wait);
+    return this.#found(epoll_wait(this.#set, this.results, BATCH, wait));
+  }
+
+  #found(found: number): number {
     const count = found < 0 ? interrupted() : found;
     for (let i = 0; i < count; i++) {
       const at = i * STRIDE + OFFSET;
@@ -191,8 +194,16 @@ export class EpollSet implements ReadinessSet {
     return this.immediate ? this.#appendAlwaysReady(count) : count;
   }
 
-  linger(ms: number): boolean {
-    return this.#moment.wait(this.table, 1, ms);
+  linger(ms: number): number {
+    const { epoll_pwait2 } = this.#libc;
+    if (epoll_pwait2 === null || this.immediate) {
+      if (!this.immediate) this.#moment.wait(this.table, 1, ms);
+      return this.drain(0);
+    }
+    const moment = this.#moment.of(ms);
+    return this.#found(
+      epoll_pwait2(this.#set, this.results, BATCH, moment, null),
+    );
   }
 
   prepare(ms: number, deadline: number): number {

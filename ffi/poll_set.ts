@@ -112,8 +112,11 @@ export class PollSet implements ReadinessSet {
   }
 
   drain(timeout: number): number {
+    return this.#found(this.#libc.poll(this.#own, this.#count, timeout));
+  }
+
+  #found(ready: number): number {
     const own = this.#own;
-    let ready = this.#libc.poll(own, this.#count, timeout);
     if (ready < 0) ready = interrupted();
     let found = 0;
     for (let slot = 0; ready > 0 && slot < this.#count; slot++) {
@@ -133,8 +136,8 @@ export class PollSet implements ReadinessSet {
     return found;
   }
 
-  linger(ms: number): boolean {
-    return this.#moment.wait(this.#own, this.#count, ms);
+  linger(ms: number): number {
+    return this.#found(this.#moment.wait(this.#own, this.#count, ms));
   }
 
   prepare(ms: number): number {

@@ -106,13 +106,12 @@ export interface ReadinessSet {
   drain(timeout: number): number;
 
   /**
-   * Blocks this thread for a moment, until something is ready, where the system
-   * can wait for less than a millisecond.
+   * The same, but waits for a moment if nothing is ready, where the system can
+   * wait for less than a millisecond; elsewhere it does not wait.
    *
-   * @param ms How long at most, in milliseconds.
-   * @returns Whether it is worth a {@linkcode drain}.
+   * @param ms How long at most, in milliseconds; less than 1000.
    */
-  linger(ms: number): boolean;
+  linger(ms: number): number;
 
   /**
    * Gets ready for a wait.

@@ -75,7 +75,8 @@ export interface ReactorOptions {
    */
   budget?: {
     /**
-     * Milliseconds.
+     * Milliseconds. On Deno's own loop it is up to four times as long while Deno
+     * has nothing to do, as far as its descriptor tells.
      *
      * @default {0.25}
      */

@@ -5,7 +5,8 @@
  * blocked. A program that has just begun has better things to do, and many end
  * before they would ever need one. So at first a thread of Deno's own pool does
  * the waiting, by an FFI call that is not awaited in place, for as long as waits
- * are short. The first quiet moment is the one to start the worker in.
+ * are short. The first quiet moment is the one to start the worker in; if there
+ * is none for a while, it is started all the same.
  *
  * Such a call keeps the process alive, and cannot be told not to: it is made only
  * while the reactor does so itself.
@@ -20,12 +21,17 @@ import type { ReadinessSet } from "../ffi/readiness_set.ts";
 /** A wait that is longer than this is a quiet moment. In milliseconds. */
 const QUIET = 20;
 
+/** After so long without a quiet moment there will be none. In milliseconds. */
+const LONG = 200;
+
 /** What a scout has to say, while it is armed. */
 export interface ScoutListener {
   /** There is something in the set. */
   reported(): void;
   /** Nothing has happened for a while. */
   quiet(): void;
+  /** There is something in the set, and always was. */
+  busy(): void;
 }
 
 /** See the module's documentation. */
@@ -33,6 +39,8 @@ export class Scout {
   readonly #set: ReadinessSet;
   readonly #listener: ScoutListener;
   #armed = false;
+  /** When it was armed first. */
+  #begun: number | undefined;
   #looking: Promise<void> | undefined;
 
   /** @param set One that is a single descriptor, which nobody replaces. */
@@ -48,6 +56,7 @@ export class Scout {
    */
   arm(timeout: number): void {
     this.#armed = true;
+    this.#begun ??= performance.now();
     if (this.#looking === undefined) this.#looking = this.#look(timeout);
     else if (timeout === 0) this.#set.wake();
   }
@@ -78,6 +87,7 @@ export class Scout {
     if (!this.#armed) return;
     this.#armed = false;
     if (ready === 0 && wait > 0) this.#listener.quiet();
+    else if (performance.now() - this.#begun! > LONG) this.#listener.busy();
     else this.#listener.reported();
   }
 }

@@ -37,7 +37,7 @@
  * @module
  */
 
-import { lookout } from "../ffi/deno_loop.ts";
+import { DenoLoop, lookout } from "../ffi/deno_loop.ts";
 import { hasRoomFor } from "../ffi/descriptor.ts";
 import {
   type ReadinessSet,
@@ -141,6 +141,9 @@ export interface Counters {
  */
 const LINGER = 0.05;
 
+/** So many budgets a work item may take while Deno has nothing to do. */
+const MOST_BUDGETS = 4;
+
 /** After so many times in vain, waiting for more is left alone for a while. */
 const MOST_IN_VAIN = 4;
 
@@ -164,7 +167,10 @@ export class TurnLoop {
   readonly #set: ReadinessSet;
   readonly #attachments: Attachments;
   readonly #budget: Budget;
-  readonly #vigil: Vigil | undefined;
+  readonly #lowLatency: boolean;
+  /** Deno's descriptor, as soon as it is known; only on Deno's own loop. */
+  #denoLoop: DenoLoop | undefined;
+  #vigil: Vigil | undefined;
   readonly #counters: Counters;
   #phase: Phase = "running";
   #host: Host = "iterate";
@@ -219,10 +225,13 @@ export class TurnLoop {
       this.#scout = new Scout(set, {
         reported: () => this.#reported(),
         quiet: () => this.#relieve(),
+        busy: () => {
+          this.#relieve();
+          if (this.#handOver === undefined) this.#reported();
+        },
       });
     }
-    // A wait for a whole table would cost more than it saves.
-    if (options.lowLatency && !set.borrows) this.#vigil = new Vigil(set);
+    this.#lowLatency = options.lowLatency ?? false;
     this.#counters = counters;
   }
 
@@ -527,7 +536,8 @@ export class TurnLoop {
       failed: (error) => this.#workerFailed(error),
     });
     if (this.#keepsAlive) this.#handOver.ref();
-    const watched = this.#vigil && lookout();
+    // Beside a whole table, Deno's descriptor would be no use.
+    const watched = this.#set.borrows ? undefined : lookout();
     if (watched !== undefined) this.#handOver.lookAtMe(watched);
     this.#settleReport();
   }
@@ -594,10 +604,7 @@ export class TurnLoop {
     this.#phase = "outstanding";
     if (this.#handOver !== undefined) {
       this.#proven = true;
-      const { sleepsIn } = this.#handOver;
-      if (this.#vigil?.isReady === false && sleepsIn > 0) {
-        this.#vigil.seen(sleepsIn);
-      }
+      this.#lookForDeno(this.#handOver.sleepsIn);
     }
     const item = ++this.#item;
     const host = this.#host;
@@ -621,6 +628,14 @@ export class TurnLoop {
     );
   }
 
+  /** The worker has seen in which descriptor this thread sleeps, or 0. */
+  #lookForDeno(theirs: number): void {
+    if (theirs === 0 || this.#denoLoop !== undefined) return;
+    const loop = DenoLoop.of(this.#set.table[0]!, theirs);
+    this.#denoLoop = loop;
+    if (this.#lowLatency && loop !== undefined) this.#vigil = new Vigil(loop);
+  }
+
   /**
    * The work item. A second call, or one that comes too late, finds another
    * number or phase and does nothing.
@@ -639,20 +654,20 @@ export class TurnLoop {
     this.#rounds.begin();
     const before = counters.events;
     try {
-      const end = performance.now() + this.#budget.ms;
+      const start = performance.now();
       for (let ready = this.#set.drain(wait);;) {
         counters.rounds++;
         const ran = this.#rounds.round(ready);
         counters.events += ran;
         if (this.#ended()) break;
-        this.#spent = performance.now() >= end ||
-          counters.events - before >= this.#budget.events;
+        this.#spent = this.#isSpent(
+          performance.now() - start,
+          counters.events - before,
+        );
         if (this.#spent) break;
-        ready = this.#set.drain(0);
-        if (ready === 0 && (ran === 0 || !this.#isDue())) {
-          if (!lingers || ran === 0 || !this.#linger()) break;
-          ready = this.#set.drain(0);
-        }
+        const lingering = lingers && ran > 0 && this.#mayLinger();
+        ready = lingering ? this.#linger() : this.#set.drain(0);
+        if (ready === 0 && (ran === 0 || !this.#isDue())) break;
         counters.inlineHits++;
       }
       this.#failures = 0;
@@ -699,22 +714,35 @@ export class TurnLoop {
   }
 
   /**
-   * Waits for a moment for what may be about to come. Returns whether it came.
+   * Whether the host is to have its turn. While Deno has nothing to do, a work
+   * item may go on for a few budgets; what its timers make of that is no more
+   * than a millisecond, with the default budget.
    */
-  #linger(): boolean {
-    if (this.#attachments.size > 0) return false;
-    const timeout = this.#rounds.timeout();
-    if (timeout >= 0 && timeout <= LINGER) return false;
+  #isSpent(ms: number, events: number): boolean {
+    const budget = this.#budget;
+    if (events >= budget.events) return true;
+    if (ms < budget.ms) return false;
+    if (this.#host !== "deno" || this.#modal !== undefined) return true;
+    const most = MOST_BUDGETS * budget.ms;
+    return ms >= most || (this.#denoLoop?.isWanted ?? true);
+  }
+
+  /** Whether it is worth waiting for what may be about to come. */
+  #mayLinger(): boolean {
     if (this.#inVain < 0) {
       this.#inVain++;
       return false;
     }
-    if (this.#set.linger(LINGER)) {
-      this.#inVain = 0;
-      return true;
-    }
-    if (++this.#inVain === MOST_IN_VAIN) this.#inVain = -DISCOURAGED;
-    return false;
+    const timeout = this.#rounds.timeout();
+    return (timeout < 0 || timeout > LINGER) && this.#attachments.size === 0;
+  }
+
+  /** Waits for a moment. Returns what came, as the set's `drain` does. */
+  #linger(): number {
+    const ready = this.#set.linger(LINGER);
+    if (ready > 0) this.#inVain = 0;
+    else if (++this.#inVain === MOST_IN_VAIN) this.#inVain = -DISCOURAGED;
+    return ready;
   }
 
   #ended(): boolean {

@@ -12,8 +12,7 @@
  * @module
  */
 
-import { DenoLoop, type Found } from "../ffi/deno_loop.ts";
-import type { ReadinessSet } from "../ffi/readiness_set.ts";
+import type { DenoLoop, Found } from "../ffi/deno_loop.ts";
 
 /** How long one wait may hold Deno's timers back, in milliseconds. */
 const LONGEST = 1;
@@ -23,23 +22,12 @@ const RECENT = 5;
 
 /** See the module's documentation. */
 export class Vigil {
-  readonly #set: ReadinessSet;
-  #loop: DenoLoop | undefined;
+  readonly #loop: DenoLoop;
   #end = 0;
 
-  /** @param set The reactor's set, which is to be one descriptor. */
-  constructor(set: ReadinessSet) {
-    this.#set = set;
-  }
-
-  /** Whether Deno's descriptor is known. */
-  get isReady(): boolean {
-    return this.#loop !== undefined;
-  }
-
-  /** The worker has seen in which descriptor this thread sleeps. */
-  seen(theirs: number): void {
-    this.#loop = DenoLoop.of(this.#set.table[0]!, theirs);
+  /** @param loop The reactor's set, beside Deno's descriptor. */
+  constructor(loop: DenoLoop) {
+    this.#loop = loop;
   }
 
   /** Something has happened: more is expected. */
@@ -49,7 +37,7 @@ export class Vigil {
 
   /** Whether this thread is to wait itself. */
   get isOn(): boolean {
-    return this.isReady && performance.now() < this.#end;
+    return performance.now() < this.#end;
   }
 
   /**
@@ -58,6 +46,6 @@ export class Vigil {
    * @param ms The time until something is due, in milliseconds; -1 for nothing.
    */
   wait(ms: number): Found {
-    return this.#loop!.wait(ms < 0 ? LONGEST : Math.min(ms, LONGEST));
+    return this.#loop.wait(ms < 0 ? LONGEST : Math.min(ms, LONGEST));
   }
 }

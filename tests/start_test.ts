@@ -63,6 +63,23 @@ for (
 }
 
 Deno.test({
+  name: "a worker is started although something happens all the time",
+  ignore,
+  fn: () =>
+    withWorkers(async (workers) => {
+      await using reactor = new Reactor();
+      using pipe = new Pipe();
+      reactor.addReader(pipe.reader(() => {
+        pipe.fill();
+        if (workers.length > 0) reactor.stop();
+      }));
+      pipe.fill();
+      await deadline(reactor.run(), PATIENCE);
+      assertEquals(workers.length, 1);
+    }),
+});
+
+Deno.test({
   name: "a reactor that keeps nothing alive gets a worker as well",
   ignore,
   fn: () =>

@@ -21,6 +21,8 @@ const one = new Uint8Array(1);
 let events = 0;
 
 class Player {
+  /** Nobody else closes it. */
+  readonly owned = true;
   readonly #end: FileDescriptor;
 
   constructor(end: FileDescriptor) {
