@@ -75,8 +75,7 @@ export interface ReactorOptions {
    */
   budget?: {
     /**
-     * Milliseconds. On Deno's own loop it is up to four times as long while Deno
-     * has nothing to do, as far as its descriptor tells.
+     * Milliseconds.
      *
      * @default {0.25}
      */

@@ -29,7 +29,9 @@
  * free meanwhile, gets a new work item. That way round, Deno's loop sleeps for
  * a moment, and with it come its own descriptors and timers. A loop that is
  * kept busy, by immediates alone or by messages that arrive before it sleeps,
- * looks at them every 61 turns only.
+ * looks at them every 61 turns only. Where the worker has seen the descriptor
+ * in which Deno sleeps, this thread looks there before it gives way: if there is
+ * nothing, an immediate is enough, after which Deno has looked at its timers.
  *
  * In the beginning there is no worker; see `scout.ts`. What is said of it here
  * holds for whoever waits in its place.
@@ -140,9 +142,6 @@ export interface Counters {
  * does so within that time; nobody else notices it.
  */
 const LINGER = 0.05;
-
-/** So many budgets a work item may take while Deno has nothing to do. */
-const MOST_BUDGETS = 4;
 
 /** After so many times in vain, waiting for more is left alone for a while. */
 const MOST_IN_VAIN = 4;
@@ -654,16 +653,14 @@ export class TurnLoop {
     this.#rounds.begin();
     const before = counters.events;
     try {
-      const start = performance.now();
+      const end = performance.now() + this.#budget.ms;
       for (let ready = this.#set.drain(wait);;) {
         counters.rounds++;
         const ran = this.#rounds.round(ready);
         counters.events += ran;
         if (this.#ended()) break;
-        this.#spent = this.#isSpent(
-          performance.now() - start,
-          counters.events - before,
-        );
+        this.#spent = performance.now() >= end ||
+          counters.events - before >= this.#budget.events;
         if (this.#spent) break;
         const lingering = lingers && ran > 0 && this.#mayLinger();
         ready = lingering ? this.#linger() : this.#set.drain(0);
@@ -682,25 +679,41 @@ export class TurnLoop {
       this.#attachments.prepare();
     }
     if (counters.events > before) this.#vigil?.prolong();
-    if (this.#isWatchful()) this.#watchSoon();
+    if (this.#isWatchful()) this.#soon(() => this.#watch());
+    else if (this.#goesOn()) this.#soon(() => this.#turn(0));
     else this.park();
     return counters.events > before;
   }
 
-  /** Whether this thread waits itself for what comes next. */
-  #isWatchful(): boolean {
-    return this.#vigil !== undefined && this.#host === "deno" &&
-      this.#modal === undefined && !this.#spent && !this.#ended() &&
-      this.#attachments.size === 0 && this.#vigil.isOn;
+  /**
+   * Whether a turn whose budget is spent is followed by the next one as soon as
+   * Deno's timers have had theirs. There must be nothing for Deno in its
+   * descriptor, which it does not look at as long as there are immediates.
+   */
+  #goesOn(): boolean {
+    return this.#spent && this.#hasDeno() && !this.#denoLoop!.isWanted;
   }
 
-  /** Waits on this thread, when Deno has had its turn. */
-  #watchSoon(): void {
+  /** Whether Deno's loop is the host, and its descriptor known. */
+  #hasDeno(): boolean {
+    return this.#denoLoop !== undefined && this.#host === "deno" &&
+      this.#modal === undefined && !this.#ended() &&
+      this.#attachments.size === 0;
+  }
+
+  /** Whether this thread waits itself for what comes next. */
+  #isWatchful(): boolean {
+    return this.#vigil !== undefined && !this.#spent && this.#hasDeno() &&
+      this.#vigil.isOn;
+  }
+
+  /** Goes on when Deno's timers have had their turn. */
+  #soon(f: () => void): void {
     this.#rounds.end();
     this.#phase = "outstanding";
     const item = ++this.#item;
     setImmediate(() => {
-      if (this.#phase === "outstanding" && item === this.#item) this.#watch();
+      if (this.#phase === "outstanding" && item === this.#item) f();
     });
   }
 
@@ -709,22 +722,9 @@ export class TurnLoop {
     const found = timeout === 0 ? "ours" : this.#vigil!.wait(timeout);
     const isDue = found === "ours" || this.#rounds.timeout() === 0;
     if (isDue) this.#turn(0);
-    else if (found === "nothing" && this.#vigil!.isOn) this.#watchSoon();
-    else this.park(); // Deno has something to do, which parking lets it see.
-  }
-
-  /**
-   * Whether the host is to have its turn. While Deno has nothing to do, a work
-   * item may go on for a few budgets; what its timers make of that is no more
-   * than a millisecond, with the default budget.
-   */
-  #isSpent(ms: number, events: number): boolean {
-    const budget = this.#budget;
-    if (events >= budget.events) return true;
-    if (ms < budget.ms) return false;
-    if (this.#host !== "deno" || this.#modal !== undefined) return true;
-    const most = MOST_BUDGETS * budget.ms;
-    return ms >= most || (this.#denoLoop?.isWanted ?? true);
+    else if (found === "nothing" && this.#vigil!.isOn) {
+      this.#soon(() => this.#watch());
+    } else this.park(); // Deno has something to do, which parking lets it see.
   }
 
   /** Whether it is worth waiting for what may be about to come. */

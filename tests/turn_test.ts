@@ -206,8 +206,9 @@ testLoop(
     loop.park();
     bench.work(6);
     await bench.until(() => bench.left === 0);
-    assertEquals(counters.turns, 3);
-    assertEquals(counters.rounds, 6);
+    // One more may look, and find nothing.
+    const { turns, rounds } = counters;
+    assert(turns === 3 && rounds === 6 || turns === 4 && rounds === 7);
   },
   { ms: 60_000, events: 2 },
 );
