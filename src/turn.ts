@@ -678,11 +678,12 @@ export class TurnLoop {
     if (!this.#ended() && this.#attachments.size > 0) {
       this.#attachments.prepare();
     }
-    if (counters.events > before) this.#vigil?.prolong();
+    const worked = counters.events > before;
+    if (worked) this.#vigil?.prolong();
     if (this.#isWatchful()) this.#soon(() => this.#watch());
-    else if (this.#goesOn()) this.#soon(() => this.#turn(0));
+    else if (worked && this.#goesOn()) this.#soon(() => this.#turn(0));
     else this.park();
-    return counters.events > before;
+    return worked;
   }
 
   /**
