@@ -141,7 +141,7 @@ export interface Counters {
  * the long way through the worker, in milliseconds. A peer that answers at once
  * does so within that time; nobody else notices it.
  */
-const LINGER = 0.05;
+const LINGER = 0.1;
 
 /** After so many times in vain, waiting for more is left alone for a while. */
 const MOST_IN_VAIN = 4;
