@@ -16,13 +16,20 @@
 
 import { POLL } from "./constants.ts";
 import { libc } from "./libc.ts";
-import { Moment } from "./moment.ts";
-import type { Lookout } from "./poll_loop.ts";
+import { ShortWait } from "./short_wait.ts";
+import type { SleepProbe } from "./poll_loop.ts";
 
 /** epoll_wait, epoll_pwait and epoll_pwait2 (asm/unistd.h). */
 const WAITS: readonly number[] = Deno.build.arch === "x86_64"
   ? [232, 281, 441]
   : [22, 441];
+
+/**
+ * How often to look. It is nearly always seen the first time; where it is not
+ * in a hundred, other threads may not read the file (proc(5), `hidepid` and
+ * ptrace(2)'s access modes), or Deno sleeps in something else.
+ */
+const MOST_LOOKS = 100;
 
 /** What a wait has found. */
 export type Found = "ours" | "theirs" | "nothing";
@@ -35,10 +42,14 @@ const decoder = new TextDecoder();
  *
  * @returns Nothing on another system than Linux.
  */
-export function lookout(): Lookout | undefined {
+export function sleepProbe(): SleepProbe | undefined {
   if (Deno.build.os !== "linux") return undefined;
   const thread = linkOf("/proc/thread-self");
-  return { path: encoder.encode(`/proc/${thread}/syscall\0`), calls: WAITS };
+  return {
+    path: encoder.encode(`/proc/${thread}/syscall\0`),
+    calls: WAITS,
+    most: MOST_LOOKS,
+  };
 }
 
 /** One descriptor of ours, beside the one that Deno sleeps in. */
@@ -47,7 +58,7 @@ export class DenoLoop {
   readonly #table: Int32Array;
   /** Deno's alone. */
   readonly #theirs: Int32Array;
-  readonly #moment = new Moment();
+  readonly #shortWait = new ShortWait();
 
   private constructor(fd: number, theirs: number) {
     this.#table = new Int32Array([fd, POLL.IN, theirs, POLL.IN]);
@@ -75,12 +86,12 @@ export class DenoLoop {
    */
   wait(ms: number): Found {
     const table = this.#table;
-    if (this.#moment.wait(table, 2, ms) <= 0) return "nothing";
+    if (this.#shortWait.wait(table, 2, ms) <= 0) return "nothing";
     return (table[1]! >>> 16) !== 0 ? "ours" : "theirs";
   }
 
   /** Whether Deno has something to do, as far as descriptors tell. */
-  get isWanted(): boolean {
+  get isReady(): boolean {
     return libc().poll(this.#theirs, 1, 0) > 0;
   }
 }

@@ -21,7 +21,7 @@ import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 import { check, ERRNO, interrupted } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
 import { errno, libc, linux, type LinuxLibc } from "./libc.ts";
-import { Moment } from "./moment.ts";
+import { ShortWait } from "./short_wait.ts";
 import {
   INTERNAL,
   LONGEST_WAIT,
@@ -94,7 +94,7 @@ export class EpollSet implements ReadinessSet {
    */
   readonly #alwaysReady = new Map<number, AlwaysReady>();
   readonly #identities = new FileIdentities();
-  readonly #moment = new Moment();
+  readonly #shortWait = new ShortWait();
 
   /** Makes an empty set: three descriptors. */
   constructor() {
@@ -194,15 +194,15 @@ export class EpollSet implements ReadinessSet {
     return this.immediate ? this.#appendAlwaysReady(count) : count;
   }
 
-  linger(ms: number): number {
+  drainWithin(ms: number): number {
     const { epoll_pwait2 } = this.#libc;
     if (epoll_pwait2 === null || this.immediate) {
-      if (!this.immediate) this.#moment.wait(this.table, 1, ms);
+      if (!this.immediate) this.#shortWait.wait(this.table, 1, ms);
       return this.drain(0);
     }
-    const moment = this.#moment.of(ms);
+    const timeout = this.#shortWait.timespec(ms);
     return this.#found(
-      epoll_pwait2(this.#set, this.results, BATCH, moment, null),
+      epoll_pwait2(this.#set, this.results, BATCH, timeout, null),
     );
   }
 

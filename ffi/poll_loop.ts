@@ -113,15 +113,17 @@ export interface PollLoopMail {
   /** What to call around each wait. */
   readonly holds?: readonly PackedHold[];
   /** How to see where the main thread sleeps. */
-  readonly lookout?: Lookout;
+  readonly sleepProbe?: SleepProbe;
 }
 
 /** How to see in which descriptor a thread sleeps, on Linux. */
-export interface Lookout {
+export interface SleepProbe {
   /** The file that tells, as a C string. */
   readonly path: Uint8Array;
   /** The numbers of the system calls that sleep in their first argument. */
   readonly calls: readonly number[];
+  /** After so many times it is left alone: the file tells it to nobody. */
+  readonly most: number;
 }
 
 /** The call that makes a toolkit run the work item. */
@@ -195,14 +197,16 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
     ) as never[];
     return () => f.call(...args);
   };
-  const lookWith = ({ path, calls }: Lookout) => {
+  const probeWith = ({ path, calls, most }: SleepProbe) => {
     const { open, read, close } = Deno.dlopen(data.library, {
       open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
       read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
       close: { parameters: ["i32"], result: "i32" },
     }).symbols;
     const text = new Uint8Array(256);
+    let left = most;
     return () => {
+      if (control[words.SLEEPS_IN] !== 0 || left-- <= 0) return;
       const file = open(path as BufferSource, 0, 0);
       if (file < 0) return;
       const length = Math.max(0, read(file, text, text.length));
@@ -232,7 +236,7 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
     let { table } = data;
     let holds: { acquire: () => unknown; release: () => unknown }[] = [];
     const held: (() => unknown)[] = [];
-    let look: (() => void) | undefined;
+    let probe = () => {};
     const release = () => {
       while (held.length > 0) held.pop()!();
     };
@@ -251,7 +255,7 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
         const { message } = threads.receiveMessageOnPort(port)!;
         if (message.table) table = message.table;
         if (message.post) post = untilAccepted(message.post);
-        if (message.lookout) look = lookWith(message.lookout);
+        if (message.sleepProbe) probe = probeWith(message.sleepProbe);
         if (message.holds) {
           holds = message.holds.map((hold) => ({
             acquire: bind(hold.acquire),
@@ -282,7 +286,7 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
       poll(table, control[words.COUNT]!, control[words.TIMEOUT]!);
       release();
       // Most likely it sleeps now, since it has armed this wait.
-      if (look !== undefined && control[words.SLEEPS_IN] === 0) look();
+      probe();
       // Both while it is POLLING still: the main side changes POST only when it
       // is not, and looks at POSTING afterwards.
       const how = Atomics.load(control, words.POST);

@@ -19,7 +19,7 @@ import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 import { check, ERRNO, interrupted } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
 import { type Libc, libc, linux } from "./libc.ts";
-import { Moment } from "./moment.ts";
+import { ShortWait } from "./short_wait.ts";
 import {
   INTERNAL,
   type ReadinessSet,
@@ -55,7 +55,7 @@ export class PollSet implements ReadinessSet {
   #count = 0;
   readonly #slots = new Map<number, number>();
   readonly #identities = new FileIdentities();
-  readonly #moment = new Moment();
+  readonly #shortWait = new ShortWait();
   readonly #wakeEnds: readonly [read: number, write: number];
   readonly #wakeBytes = new Uint8Array(8).fill(1);
   #wakePending = false;
@@ -136,8 +136,8 @@ export class PollSet implements ReadinessSet {
     return found;
   }
 
-  linger(ms: number): number {
-    return this.#found(this.#moment.wait(this.#own, this.#count, ms));
+  drainWithin(ms: number): number {
+    return this.#found(this.#shortWait.wait(this.#own, this.#count, ms));
   }
 
   prepare(ms: number): number {

@@ -111,7 +111,7 @@ export interface ReadinessSet {
    *
    * @param ms How long at most, in milliseconds; less than 1000.
    */
-  linger(ms: number): number;
+  drainWithin(ms: number): number;
 
   /**
    * Gets ready for a wait.

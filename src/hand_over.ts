@@ -10,7 +10,6 @@
 
 import { libcPath } from "../ffi/libc.ts";
 import {
-  type Lookout,
   type PackedHold,
   pollLoop,
   type PollLoopData,
@@ -18,6 +17,7 @@ import {
   type PollLoopMail,
   POST,
   type PostCall,
+  type SleepProbe,
   STATE,
   WORD,
 } from "../ffi/poll_loop.ts";
@@ -272,9 +272,9 @@ export class HandOver {
     );
   }
 
-  /** Has the worker look where this thread sleeps, until it has seen it. */
-  lookAtMe(lookout: Lookout): void {
-    this.#send({ lookout });
+  /** Has the worker look where this thread sleeps, until it has seen it or given up. */
+  probeSleep(sleepProbe: SleepProbe): void {
+    this.#send({ sleepProbe });
   }
 
   /** The descriptor in which this thread was seen asleep; 0 if it was not. */

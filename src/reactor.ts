@@ -1169,7 +1169,7 @@ export class Reactor implements AsyncDisposable {
         budget: this.#budget,
         lowLatency: this.#lowLatency,
         // Only a worker can see what low latency has to know.
-        scouts: !this.#lowLatency,
+        waitsInPool: !this.#lowLatency,
       },
       this.#counters,
     );

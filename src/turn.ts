@@ -33,13 +33,13 @@
  * in which Deno sleeps, this thread looks there before it gives way: if there is
  * nothing, an immediate is enough, after which Deno has looked at its timers.
  *
- * In the beginning there is no worker; see `scout.ts`. What is said of it here
+ * In the beginning there is no worker; see `pool_wait.ts`. What is said of it here
  * holds for whoever waits in its place.
  *
  * @module
  */
 
-import { DenoLoop, lookout } from "../ffi/deno_loop.ts";
+import { DenoLoop, sleepProbe } from "../ffi/deno_loop.ts";
 import { hasRoomFor } from "../ffi/descriptor.ts";
 import {
   type ReadinessSet,
@@ -48,13 +48,14 @@ import {
 } from "../ffi/readiness_set.ts";
 import type { Attachments } from "./attachments.ts";
 import { BlockingQueue } from "./blocking_queue.ts";
+import { BriefWait } from "./brief_wait.ts";
 import { ReactorAlreadyRunning } from "./errors.ts";
 import { HandOver, type Report } from "./hand_over.ts";
 import { runMicrotasks } from "./microtasks.ts";
-import { Scout } from "./scout.ts";
+import { PoolWait } from "./pool_wait.ts";
 import { type NativePost, type NativeWaker, usePost } from "./native_waker.ts";
 import { callGuarded } from "./thenable.ts";
-import { Vigil } from "./vigil.ts";
+import { LowLatency } from "./low_latency.ts";
 import type { Waker } from "./wakers.ts";
 
 /** Where work items run. */
@@ -114,7 +115,7 @@ export interface TurnOptions {
   /** Whether to wait on the main thread for what is likely to come soon. */
   readonly lowLatency?: boolean;
   /** Whether to begin without a worker, where that can be done. */
-  readonly scouts?: boolean;
+  readonly waitsInPool?: boolean;
 }
 
 /** What has happened so far, for `inspect()`. */
@@ -136,19 +137,6 @@ export interface Counters {
   wakes: number;
 }
 
-/**
- * How long a work item that has served something waits for more before it goes
- * the long way through the worker, in milliseconds. A peer that answers at once
- * does so within that time; nobody else notices it.
- */
-const LINGER = 0.1;
-
-/** After so many times in vain, waiting for more is left alone for a while. */
-const MOST_IN_VAIN = 4;
-
-/** That while, in turns. */
-const DISCOURAGED = 64;
-
 /** More descriptors than Deno needs for a worker, by far. */
 const WORKER_DESCRIPTORS = 32;
 
@@ -166,10 +154,11 @@ export class TurnLoop {
   readonly #set: ReadinessSet;
   readonly #attachments: Attachments;
   readonly #budget: Budget;
+  readonly #briefWait: BriefWait;
   readonly #lowLatency: boolean;
   /** Deno's descriptor, as soon as it is known; only on Deno's own loop. */
   #denoLoop: DenoLoop | undefined;
-  #vigil: Vigil | undefined;
+  #latency: LowLatency | undefined;
   readonly #counters: Counters;
   #phase: Phase = "running";
   #host: Host = "iterate";
@@ -179,9 +168,9 @@ export class TurnLoop {
   readonly #posts = new Map<NativeWaker, NativePost>();
   #handOver: HandOver | undefined;
   /** Waits until there is a worker, where it can. */
-  readonly #scout: Scout | undefined;
+  readonly #poolWait: PoolWait | undefined;
   /** The timer that gets a worker for a reactor that keeps nothing alive. */
-  #relief: ReturnType<typeof setTimeout> | undefined;
+  #workerTimer: ReturnType<typeof setTimeout> | undefined;
   /** The ends of earlier workers that had to be replaced. */
   readonly #retired: Promise<void>[] = [];
   #keepsAlive = false;
@@ -192,11 +181,6 @@ export class TurnLoop {
   #item = 0;
   /** The last work item ended because its budget was spent. */
   #spent = false;
-  /**
-   * How often in a row nothing came while it lingered; below zero, how many
-   * times it is not to.
-   */
-  #inVain = 0;
   /** How many turns in a row have failed. */
   #failures = 0;
   /**
@@ -220,12 +204,13 @@ export class TurnLoop {
     this.#set = set;
     this.#attachments = attachments;
     this.#budget = options.budget;
-    if (options.scouts && !set.borrows) {
-      this.#scout = new Scout(set, {
+    this.#briefWait = new BriefWait(set);
+    if (options.waitsInPool && !set.borrows) {
+      this.#poolWait = new PoolWait(set, {
         reported: () => this.#reported(),
-        quiet: () => this.#relieve(),
+        quiet: () => this.#replacePoolWait(),
         busy: () => {
-          this.#relieve();
+          this.#replacePoolWait();
           if (this.#handOver === undefined) this.#reported();
         },
       });
@@ -254,7 +239,7 @@ export class TurnLoop {
     if (isQueue(this.#host)) this.#host.detach();
     this.#withdraw();
     this.#host = host;
-    const needed = this.#needsWorker() && !this.#mayScout();
+    const needed = this.#needsWorker() && !this.#mayWaitInPool();
     if (needed && this.#handOver === undefined) this.#startWorker();
     else this.#settleReport();
     if (isQueue(host)) this.#handOver!.waitUntilUp();
@@ -316,7 +301,7 @@ export class TurnLoop {
     // A worker of a modal call that has ended is kept for the next one.
     if (!this.#needsWorker()) return;
     if (this.#handOver === undefined) {
-      if (this.#mayScout()) return this.#armScout(timeout);
+      if (this.#mayWaitInPool()) return this.#armPoolWait(timeout);
       if (!this.#tryToStartWorker()) return;
     }
     const attachments = this.#attachments;
@@ -347,7 +332,7 @@ export class TurnLoop {
   wake(): void {
     if (this.#phase !== "parked") return;
     if (this.#set.wake()) this.#counters.wakes++;
-    this.#beWaitedFor();
+    this.#ensureWaiter();
   }
 
   /** The nearest deadline has come nearer. */
@@ -356,13 +341,13 @@ export class TurnLoop {
     if (!this.#set.sooner(this.#rounds.timeout(), this.#rounds.deadline())) {
       this.wake();
     }
-    this.#beWaitedFor();
+    this.#ensureWaiter();
   }
 
   /** The set was changed. */
   interestChanged(): void {
     if (this.#set.stale) this.wake();
-    this.#beWaitedFor();
+    this.#ensureWaiter();
   }
 
   /**
@@ -386,9 +371,9 @@ export class TurnLoop {
     this.#keepsAlive = on;
     if (on) this.#handOver?.ref();
     else this.#handOver?.unref();
-    // Only a reactor that keeps the process alive has a scout.
-    if (on) this.#beWaitedFor();
-    else if (this.#phase === "parked" && this.#mayScout()) this.wake();
+    // Only one that keeps the process alive waits in Deno's pool.
+    if (on) this.#ensureWaiter();
+    else if (this.#phase === "parked" && this.#mayWaitInPool()) this.wake();
   }
 
   /** One turn on this thread; see `Reactor.iterate`. */
@@ -406,10 +391,7 @@ export class TurnLoop {
       if (this.#ended()) return true; // A loop's "prepare" has done it.
       this.#phase = "parked";
     }
-    const timeout = this.#set.prepare(
-      this.#rounds.timeout(),
-      this.#rounds.deadline(),
-    );
+    const timeout = this.#prepare();
     if (attachments.size === 0) {
       return this.#turn(sooner(ms, timeout), false);
     }
@@ -429,10 +411,10 @@ export class TurnLoop {
     this.#phase = "ended";
     removeEventListener("beforeunload", this.#beforeUnload);
     if (isQueue(this.#host)) this.#host.detach();
-    this.#cancelRelief();
+    this.#cancelWorkerTimer();
     await Promise.all([
       this.#handOver?.end(this.#wakeSet),
-      this.#scout?.end(),
+      this.#poolWait?.end(),
       ...this.#retired,
     ]);
     for (const post of this.#posts.values()) {
@@ -466,51 +448,51 @@ export class TurnLoop {
   }
 
   /** There is something new to wait for, and perhaps nobody who does. */
-  #beWaitedFor(): void {
+  #ensureWaiter(): void {
     if (this.#phase !== "parked" || this.#handOver !== undefined) return;
     if (!this.#needsWorker()) return;
     const timeout = this.#prepare();
-    if (this.#mayScout()) return this.#armScout(timeout);
+    if (this.#mayWaitInPool()) return this.#armPoolWait(timeout);
     // A loop that was attached just now takes part when it has been asked, in
     // the turn that it was attached for.
     if (this.#tryToStartWorker()) this.#armFor(timeout);
   }
 
   /** Whether things can go on without a worker for now. */
-  #mayScout(): boolean {
-    return this.#scout !== undefined && this.#handOver === undefined &&
+  #mayWaitInPool(): boolean {
+    return this.#poolWait !== undefined && this.#handOver === undefined &&
       this.#modal === undefined && this.#attachments.size === 0 &&
       (this.#host === "deno" || typeof this.#host === "function");
   }
 
-  #armScout(timeout: number): void {
+  #armPoolWait(timeout: number): void {
     if (this.#keepsAlive) {
-      this.#cancelRelief();
-      this.#scout!.arm(timeout);
-    } else if (timeout === 0 || this.#rounds.expects()) this.#relieveSoon();
+      this.#cancelWorkerTimer();
+      this.#poolWait!.arm(timeout);
+    } else if (timeout === 0 || this.#rounds.expects()) this.#startWorkerSoon();
   }
 
   /** Somebody has to wait, if the program goes on for other reasons. */
-  #relieveSoon(): void {
-    if (this.#relief !== undefined) return;
-    this.#relief = setTimeout(() => this.#relieve(), 1);
-    Deno.unrefTimer(this.#relief);
+  #startWorkerSoon(): void {
+    if (this.#workerTimer !== undefined) return;
+    this.#workerTimer = setTimeout(() => this.#replacePoolWait(), 1);
+    Deno.unrefTimer(this.#workerTimer);
   }
 
-  #cancelRelief(): void {
+  #cancelWorkerTimer(): void {
     // The first call to Deno's timers loads them, which takes 7 ms.
-    if (this.#relief === undefined) return;
-    clearTimeout(this.#relief);
-    this.#relief = undefined;
+    if (this.#workerTimer === undefined) return;
+    clearTimeout(this.#workerTimer);
+    this.#workerTimer = undefined;
   }
 
-  /** Starts a worker in the scout's place. */
-  #relieve(): void {
-    this.#cancelRelief();
-    if (this.#phase !== "parked" || !this.#mayScout()) return;
+  /** Starts a worker, which waits from now on. */
+  #replacePoolWait(): void {
+    this.#cancelWorkerTimer();
+    if (this.#phase !== "parked" || !this.#mayWaitInPool()) return;
     // With no descriptor left, Deno would panic.
     if (!hasRoomFor(this.#set.table[0]!, WORKER_DESCRIPTORS)) {
-      return this.#armScout(-1);
+      return this.#armPoolWait(-1);
     }
     if (this.#tryToStartWorker()) this.#arm();
   }
@@ -526,7 +508,7 @@ export class TurnLoop {
   }
 
   #startWorker(): void {
-    this.#scout?.disarm();
+    this.#poolWait?.disarm();
     this.#handOver = new HandOver(this.#set.table, {
       reported: (sequence) => {
         // Not that of a wait that was withdrawn.
@@ -536,8 +518,8 @@ export class TurnLoop {
     });
     if (this.#keepsAlive) this.#handOver.ref();
     // Beside a whole table, Deno's descriptor would be no use.
-    const watched = this.#set.borrows ? undefined : lookout();
-    if (watched !== undefined) this.#handOver.lookAtMe(watched);
+    const watched = this.#set.borrows ? undefined : sleepProbe();
+    if (watched !== undefined) this.#handOver.probeSleep(watched);
     this.#settleReport();
   }
 
@@ -594,7 +576,7 @@ export class TurnLoop {
   /** The worker is not polling when this returns, and has nothing to report. */
   #withdraw(): void {
     if (this.#phase !== "parked") return;
-    this.#scout?.disarm();
+    this.#poolWait?.disarm();
     this.#handOver?.withdraw(this.#wakeSet);
   }
 
@@ -632,7 +614,9 @@ export class TurnLoop {
     if (theirs === 0 || this.#denoLoop !== undefined) return;
     const loop = DenoLoop.of(this.#set.table[0]!, theirs);
     this.#denoLoop = loop;
-    if (this.#lowLatency && loop !== undefined) this.#vigil = new Vigil(loop);
+    if (this.#lowLatency && loop !== undefined) {
+      this.#latency = new LowLatency(loop);
+    }
   }
 
   /**
@@ -646,7 +630,7 @@ export class TurnLoop {
   /**
    * Rounds while there is something to do, within the budget. Nothing escapes.
    */
-  #turn(wait: number, lingers = true): boolean {
+  #turn(wait: number, waitsBriefly = true): boolean {
     this.#phase = "running";
     const counters = this.#counters;
     counters.turns++;
@@ -662,8 +646,10 @@ export class TurnLoop {
         this.#spent = performance.now() >= end ||
           counters.events - before >= this.#budget.events;
         if (this.#spent) break;
-        const lingering = lingers && ran > 0 && this.#mayLinger();
-        ready = lingering ? this.#linger() : this.#set.drain(0);
+        const briefly = waitsBriefly && ran > 0 &&
+          this.#attachments.size === 0 &&
+          this.#briefWait.isWorthIt(this.#rounds.timeout());
+        ready = briefly ? this.#briefWait.drain() : this.#set.drain(0);
         if (ready === 0 && (ran === 0 || !this.#isDue())) break;
         counters.inlineHits++;
       }
@@ -679,7 +665,7 @@ export class TurnLoop {
       this.#attachments.prepare();
     }
     const worked = counters.events > before;
-    if (worked) this.#vigil?.prolong();
+    if (worked) this.#latency?.prolong();
     if (this.#isWatchful()) this.#soon(() => this.#watch());
     else if (worked && this.#goesOn()) this.#soon(() => this.#turn(0));
     else this.park();
@@ -692,20 +678,23 @@ export class TurnLoop {
    * descriptor, which it does not look at as long as there are immediates.
    */
   #goesOn(): boolean {
-    return this.#spent && this.#hasDeno() && !this.#denoLoop!.isWanted;
+    return this.#spent && this.#hasDeno() && !this.#denoLoop!.isReady;
   }
 
-  /** Whether Deno's loop is the host, and its descriptor known. */
+  /**
+   * Whether the next turn can follow by an immediate: Deno's loop is the host,
+   * and its descriptor known. An immediate keeps the process alive.
+   */
   #hasDeno(): boolean {
     return this.#denoLoop !== undefined && this.#host === "deno" &&
-      this.#modal === undefined && !this.#ended() &&
+      this.#keepsAlive && this.#modal === undefined && !this.#ended() &&
       this.#attachments.size === 0;
   }
 
   /** Whether this thread waits itself for what comes next. */
   #isWatchful(): boolean {
-    return this.#vigil !== undefined && !this.#spent && this.#hasDeno() &&
-      this.#vigil.isOn;
+    return this.#latency !== undefined && !this.#spent && this.#hasDeno() &&
+      this.#latency.isOn;
   }
 
   /** Goes on when Deno's timers have had their turn. */
@@ -720,30 +709,12 @@ export class TurnLoop {
 
   #watch(): void {
     const timeout = this.#set.immediate ? 0 : this.#rounds.timeout();
-    const found = timeout === 0 ? "ours" : this.#vigil!.wait(timeout);
+    const found = timeout === 0 ? "ours" : this.#latency!.wait(timeout);
     const isDue = found === "ours" || this.#rounds.timeout() === 0;
     if (isDue) this.#turn(0);
-    else if (found === "nothing" && this.#vigil!.isOn) {
+    else if (found === "nothing" && this.#latency!.isOn) {
       this.#soon(() => this.#watch());
     } else this.park(); // Deno has something to do, which parking lets it see.
-  }
-
-  /** Whether it is worth waiting for what may be about to come. */
-  #mayLinger(): boolean {
-    if (this.#inVain < 0) {
-      this.#inVain++;
-      return false;
-    }
-    const timeout = this.#rounds.timeout();
-    return (timeout < 0 || timeout > LINGER) && this.#attachments.size === 0;
-  }
-
-  /** Waits for a moment. Returns what came, as the set's `drain` does. */
-  #linger(): number {
-    const ready = this.#set.linger(LINGER);
-    if (ready > 0) this.#inVain = 0;
-    else if (++this.#inVain === MOST_IN_VAIN) this.#inVain = -DISCOURAGED;
-    return ready;
   }
 
   #ended(): boolean {

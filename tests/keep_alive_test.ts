@@ -238,6 +238,22 @@ const LETS_GO: Record<string, string> = {
     reactor.addReader(reader);
     await reactor.close();
   `,
+  // Long enough for the worker to be there, and to have seen where Deno sleeps.
+  "an unref'd reactor that is busy all the time": `
+    fill();
+    reactor.interleave();
+    reactor.addReader(reader);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    reactor.unref();
+  `,
+  "an unref'd reactor with low latency that is busy": `
+    const low = new Reactor({ backend: BACKEND, latency: "low" });
+    low.interleave();
+    const again = () => low.callLater(0.1, again);
+    again();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    low.unref();
+  `,
   "a wait that is not persistent": `
     reactor.readable(output, { persistent: false });
   `,

@@ -143,6 +143,51 @@ testProgram(
   },
 );
 
+/** A probe of a file that says so, and how often it may look. */
+async function probed(text: string, most: number) {
+  const file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(file, text);
+    const shared = new Shared();
+    const path = new TextEncoder().encode(`${file}\0`);
+    shared.send({ sleepProbe: { path, calls: [232, 281], most } });
+    const seen: number[] = [];
+    shared.posted = () => {
+      seen.push(shared.control[WORD.SLEEPS_IN]!);
+      // What it says from now on.
+      Deno.writeTextFileSync(file, "281 0x9 0x7ffe 0x0\n");
+      shared.set(seen.length === 3 ? STATE.ENDING : STATE.ARMED);
+    };
+    shared.run();
+    return seen;
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+testProgram(
+  "pollLoop() sees in which descriptor the main thread sleeps, once",
+  async () => {
+    assertEquals(await probed("232 0x7 0x7ffe 0x400 0x0\n", 9), [7, 7, 7]);
+  },
+);
+
+testProgram(
+  "pollLoop() looks again when the main thread sleeps in something else",
+  async () => {
+    assertEquals(await probed("202 0x7 0x80 0x0\n", 9), [0, 9, 9]);
+    assertEquals(await probed("running\n", 9), [0, 9, 9]);
+  },
+);
+
+testProgram(
+  "pollLoop() gives up looking where the main thread sleeps",
+  async () => {
+    assertEquals(await probed("running\n", 1), [0, 0, 0]);
+    assertEquals(await probed("", 1), [0, 0, 0]);
+  },
+);
+
 testProgram("pollLoop() goes on when it is armed again", () => {
   const shared = new Shared();
   shared.posted = () => {

@@ -7,12 +7,12 @@
 import { libc, linux } from "./libc.ts";
 
 /** A wait on the main thread that is too short to be noticed elsewhere. */
-export class Moment {
+export class ShortWait {
   /** struct timespec, as pairs of words: seconds and nanoseconds. */
   readonly #timespec = new Int32Array(4);
 
   /** A `struct timespec` of so many milliseconds; less than 1000. */
-  of(ms: number): Int32Array<ArrayBuffer> {
+  timespec(ms: number): Int32Array<ArrayBuffer> {
     this.#timespec[2] = ms * 1e6;
     return this.#timespec;
   }
@@ -28,6 +28,6 @@ export class Moment {
    */
   wait(table: Int32Array, count: number, ms: number): number {
     if (Deno.build.os !== "linux") return libc().poll(table, count, 0);
-    return linux().ppoll(table, count, this.of(ms), null);
+    return linux().ppoll(table, count, this.timespec(ms), null);
   }
 }

@@ -24,8 +24,8 @@ const QUIET = 20;
 /** After so long without a quiet moment there will be none. In milliseconds. */
 const LONG = 200;
 
-/** What a scout has to say, while it is armed. */
-export interface ScoutListener {
+/** What a wait in the pool has to say, while it is armed. */
+export interface PoolWaitListener {
   /** There is something in the set. */
   reported(): void;
   /** Nothing has happened for a while. */
@@ -35,16 +35,16 @@ export interface ScoutListener {
 }
 
 /** See the module's documentation. */
-export class Scout {
+export class PoolWait {
   readonly #set: ReadinessSet;
-  readonly #listener: ScoutListener;
+  readonly #listener: PoolWaitListener;
   #armed = false;
   /** When it was armed first. */
   #begun: number | undefined;
-  #looking: Promise<void> | undefined;
+  #waiting: Promise<void> | undefined;
 
   /** @param set One that is a single descriptor, which nobody replaces. */
-  constructor(set: ReadinessSet, listener: ScoutListener) {
+  constructor(set: ReadinessSet, listener: PoolWaitListener) {
     this.#set = set;
     this.#listener = listener;
   }
@@ -57,7 +57,7 @@ export class Scout {
   arm(timeout: number): void {
     this.#armed = true;
     this.#begun ??= performance.now();
-    if (this.#looking === undefined) this.#looking = this.#look(timeout);
+    if (this.#waiting === undefined) this.#waiting = this.#wait(timeout);
     else if (timeout === 0) this.#set.wake();
   }
 
@@ -73,17 +73,17 @@ export class Scout {
    */
   end(): Promise<void> {
     this.#armed = false;
-    if (this.#looking === undefined) return Promise.resolve();
+    if (this.#waiting === undefined) return Promise.resolve();
     this.#set.wake();
-    return this.#looking;
+    return this.#waiting;
   }
 
-  async #look(timeout: number): Promise<void> {
+  async #wait(timeout: number): Promise<void> {
     // Not the set's own table: Deno takes no shared memory here.
     const table = new Int32Array([this.#set.table[0]!, POLL.IN]);
     const wait = timeout === 0 ? 0 : QUIET;
     const ready = await linux().pollElsewhere(table, 1, wait);
-    this.#looking = undefined;
+    this.#waiting = undefined;
     if (!this.#armed) return;
     this.#armed = false;
     if (ready === 0 && wait > 0) this.#listener.quiet();

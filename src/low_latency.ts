@@ -21,7 +21,7 @@ const LONGEST = 1;
 const RECENT = 5;
 
 /** See the module's documentation. */
-export class Vigil {
+export class LowLatency {
   readonly #loop: DenoLoop;
   #end = 0;
 
