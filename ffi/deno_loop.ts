@@ -15,8 +15,7 @@
  */
 
 import { POLL } from "./constants.ts";
-import { libc } from "./libc.ts";
-import { ShortWait } from "./short_wait.ts";
+import { libc, linux } from "./libc.ts";
 import type { SleepProbe } from "./poll_loop.ts";
 
 /** epoll_wait, epoll_pwait and epoll_pwait2 (asm/unistd.h). */
@@ -58,7 +57,8 @@ export class DenoLoop {
   readonly #table: Int32Array;
   /** Deno's alone. */
   readonly #theirs: Int32Array;
-  readonly #shortWait = new ShortWait();
+  /** struct timespec, as pairs of words: seconds and nanoseconds. */
+  readonly #timespec = new Int32Array(4);
 
   private constructor(fd: number, theirs: number) {
     this.#table = new Int32Array([fd, POLL.IN, theirs, POLL.IN]);
@@ -86,7 +86,9 @@ export class DenoLoop {
    */
   wait(ms: number): Found {
     const table = this.#table;
-    if (this.#shortWait.wait(table, 2, ms) <= 0) return "nothing";
+    this.#timespec[2] = ms * 1e6;
+    const ready = linux().ppoll(table, 2, this.#timespec, null);
+    if (ready <= 0) return "nothing";
     return (table[1]! >>> 16) !== 0 ? "ours" : "theirs";
   }
 

@@ -21,7 +21,6 @@ import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 import { check, ERRNO, interrupted } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
 import { errno, libc, linux, type LinuxLibc } from "./libc.ts";
-import { ShortWait } from "./short_wait.ts";
 import {
   INTERNAL,
   LONGEST_WAIT,
@@ -94,7 +93,6 @@ export class EpollSet implements ReadinessSet {
    */
   readonly #alwaysReady = new Map<number, AlwaysReady>();
   readonly #identities = new FileIdentities();
-  readonly #shortWait = new ShortWait();
 
   /** Makes an empty set: three descriptors. */
   constructor() {
@@ -182,28 +180,13 @@ export class EpollSet implements ReadinessSet {
   drain(timeout: number): number {
     const wait = this.immediate ? 0 : timeout;
     const { epoll_wait } = this.#libc;
-    return this.#found(epoll_wait(this.#set, this.results, BATCH, wait));
-  }
-
-  #found(found: number): number {
+    const found = epoll_wait(this.#set, this.results, BATCH, wait);
     const count = found < 0 ? interrupted() : found;
     for (let i = 0; i < count; i++) {
       const at = i * STRIDE + OFFSET;
       if (this.results[at + 1] === INTERNAL) this.#settle(this.results[at]!);
     }
     return this.immediate ? this.#appendAlwaysReady(count) : count;
-  }
-
-  drainWithin(ms: number): number {
-    const { epoll_pwait2 } = this.#libc;
-    if (epoll_pwait2 === null || this.immediate) {
-      if (!this.immediate) this.#shortWait.wait(this.table, 1, ms);
-      return this.drain(0);
-    }
-    const timeout = this.#shortWait.timespec(ms);
-    return this.#found(
-      epoll_pwait2(this.#set, this.results, BATCH, timeout, null),
-    );
   }
 
   prepare(ms: number, deadline: number): number {

@@ -19,7 +19,6 @@ import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 import { check, ERRNO, interrupted } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
 import { type Libc, libc, linux } from "./libc.ts";
-import { ShortWait } from "./short_wait.ts";
 import {
   INTERNAL,
   type ReadinessSet,
@@ -55,7 +54,6 @@ export class PollSet implements ReadinessSet {
   #count = 0;
   readonly #slots = new Map<number, number>();
   readonly #identities = new FileIdentities();
-  readonly #shortWait = new ShortWait();
   readonly #wakeEnds: readonly [read: number, write: number];
   readonly #wakeBytes = new Uint8Array(8).fill(1);
   #wakePending = false;
@@ -112,11 +110,8 @@ export class PollSet implements ReadinessSet {
   }
 
   drain(timeout: number): number {
-    return this.#found(this.#libc.poll(this.#own, this.#count, timeout));
-  }
-
-  #found(ready: number): number {
     const own = this.#own;
+    let ready = this.#libc.poll(own, this.#count, timeout);
     if (ready < 0) ready = interrupted();
     let found = 0;
     for (let slot = 0; ready > 0 && slot < this.#count; slot++) {
@@ -134,10 +129,6 @@ export class PollSet implements ReadinessSet {
       this.results[at + 2] = this.#serials[slot]!;
     }
     return found;
-  }
-
-  drainWithin(ms: number): number {
-    return this.#found(this.#shortWait.wait(this.#own, this.#count, ms));
   }
 
   prepare(ms: number): number {

@@ -106,14 +106,6 @@ export interface ReadinessSet {
   drain(timeout: number): number;
 
   /**
-   * The same, but waits for a moment if nothing is ready, where the system can
-   * wait for less than a millisecond; elsewhere it does not wait.
-   *
-   * @param ms How long at most, in milliseconds; less than 1000.
-   */
-  drainWithin(ms: number): number;
-
-  /**
    * Gets ready for a wait.
    *
    * @param ms The time until the nearest timer: 0 now, -1 none.

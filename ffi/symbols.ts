@@ -236,15 +236,6 @@ export const LINUX_SYMBOLS = {
    * timeout)`
    */
   epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
-  /**
-   * `int epoll_pwait2(int set, struct epoll_event *events, int length, const
-   * struct timespec *timeout, const sigset_t *mask)`; glibc has it since 2.35
-   */
-  epoll_pwait2: {
-    parameters: ["i32", "buffer", "i32", "buffer", "buffer"],
-    result: "i32",
-    optional: true,
-  },
   /** `int poll(struct pollfd *fds, nfds_t nfds, int timeout)`, elsewhere */
   pollElsewhere: {
     name: "poll",

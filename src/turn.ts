@@ -148,6 +148,15 @@ const STAYING = 10;
 
 type Phase = "running" | "parked" | "outstanding" | "ended";
 
+/** When a turn waits in place for what is likely to come at once. */
+type Briefly =
+  /** When a round has served something. */
+  | "after"
+  /** In the beginning as well: the turn before was cut short. */
+  | "at once"
+  /** Its caller has said how long to wait. */
+  | "never";
+
 /** One run of a reactor, from its start to its end or crash. */
 export class TurnLoop {
   readonly #rounds: Rounds;
@@ -393,12 +402,12 @@ export class TurnLoop {
     }
     const timeout = this.#prepare();
     if (attachments.size === 0) {
-      return this.#turn(sooner(ms, timeout), false);
+      return this.#turn(sooner(ms, timeout), "never");
     }
     attachments.combine(this.#set);
     const stepIn = wholeMilliseconds(attachments.timeout());
     attachments.wait(sooner(sooner(ms, timeout), stepIn));
-    return this.#turn(0, false);
+    return this.#turn(0, "never");
   }
 
   /**
@@ -629,8 +638,11 @@ export class TurnLoop {
 
   /**
    * Rounds while there is something to do, within the budget. Nothing escapes.
+   *
+   * @param wait How long to wait for the first, in milliseconds.
+   * @param briefly When to wait in place for more.
    */
-  #turn(wait: number, waitsBriefly = true): boolean {
+  #turn(wait: number, briefly: Briefly = "after"): boolean {
     this.#phase = "running";
     const counters = this.#counters;
     counters.turns++;
@@ -638,7 +650,8 @@ export class TurnLoop {
     const before = counters.events;
     try {
       const end = performance.now() + this.#budget.ms;
-      for (let ready = this.#set.drain(wait);;) {
+      let ready = this.#drain(wait, briefly === "at once");
+      for (;;) {
         counters.rounds++;
         const ran = this.#rounds.round(ready);
         counters.events += ran;
@@ -646,10 +659,7 @@ export class TurnLoop {
         this.#spent = performance.now() >= end ||
           counters.events - before >= this.#budget.events;
         if (this.#spent) break;
-        const briefly = waitsBriefly && ran > 0 &&
-          this.#attachments.size === 0 &&
-          this.#briefWait.isWorthIt(this.#rounds.timeout());
-        ready = briefly ? this.#briefWait.drain() : this.#set.drain(0);
+        ready = this.#drain(0, ran > 0 && briefly !== "never");
         if (ready === 0 && (ran === 0 || !this.#isDue())) break;
         counters.inlineHits++;
       }
@@ -667,8 +677,9 @@ export class TurnLoop {
     const worked = counters.events > before;
     if (worked) this.#latency?.prolong();
     if (this.#isWatchful()) this.#soon(() => this.#watch());
-    else if (worked && this.#goesOn()) this.#soon(() => this.#turn(0));
-    else this.park();
+    else if (worked && this.#goesOn()) {
+      this.#soon(() => this.#turn(0, "at once"));
+    } else this.park();
     return worked;
   }
 
@@ -715,6 +726,14 @@ export class TurnLoop {
     else if (found === "nothing" && this.#latency!.isOn) {
       this.#soon(() => this.#watch());
     } else this.park(); // Deno has something to do, which parking lets it see.
+  }
+
+  /** What is ready now, or in a moment if that is likely. */
+  #drain(wait: number, isLikely: boolean): number {
+    return isLikely && this.#attachments.size === 0 &&
+        this.#briefWait.isWorthIt(this.#rounds.timeout())
+      ? this.#briefWait.drain()
+      : this.#set.drain(wait);
   }
 
   #ended(): boolean {
