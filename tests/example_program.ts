@@ -9,6 +9,7 @@ import {
   assert,
   assertEquals,
   assertGreaterOrEqual,
+  assertMatch,
   assertThrows,
 } from "@std/assert";
 import { libc } from "../ffi/libc.ts";
@@ -143,6 +144,12 @@ export interface Running {
   end(): Promise<End>;
 }
 
+/** A program that runs on a terminal. */
+export interface RunningOnTerminal extends Running {
+  /** Gives the terminal another size. */
+  resize(columns: number, rows: number): void;
+}
+
 const encoder = new TextEncoder();
 
 /** Starts a program behind pipes. */
@@ -180,7 +187,7 @@ export function startPiped(place: Place): Running & { endInput(): void } {
 /** Starts a program on a terminal, where its complaints are part of the output. */
 export function startOnTerminal(
   { command, args, cwd, env }: Place,
-): Running & { resize(columns: number, rows: number): void } {
+): RunningOnTerminal {
   const reactor = new Reactor();
   const { master, path } = openPty();
   // To be asked for a permission would be a fault: let it be seen.
@@ -297,6 +304,41 @@ export function testOnLinux(name: string, fn: () => Promise<void>): void {
   const ignore = Deno.build.os !== "linux";
   if (ignore) console.log(`${name}: not run, because it needs Linux`);
   Deno.test({ name, ignore, fn });
+}
+
+/**
+ * Tries whether keys, signals and the size of the terminal get through to a
+ * shell. Begins before its first prompt, which must be `ready> `, and ends at
+ * one.
+ */
+export async function tryShell(
+  { output, type, resize }: RunningOnTerminal,
+): Promise<void> {
+  await output.until("ready> ");
+  type("stty size; tty\n");
+  await output.until("24 80");
+  await output.until("/dev/pts/");
+  // A child of the shell, because the signal goes to the foreground job.
+  // What is waited for is not in the echo of what is typed.
+  const loop = "echo go$((1)); while :; do sleep 0.1; done";
+  type(`sh -c "trap 'stty size' WINCH; ${loop}"\n`);
+  await output.until("go1");
+  resize(120, 40);
+  await output.until("40 120");
+  type(CTRL_C);
+  await output.until("ready> ");
+}
+
+/**
+ * Asserts that a terminal was given back in the mode that it had, by what
+ * `stty -a` prints of it after `echo "status $?"`. What was typed before is no
+ * proof: it may well have the word "echo" in it.
+ */
+export function assertGivenBack(output: string): void {
+  const settings = output.slice(output.lastIndexOf("status "));
+  for (const setting of ["icanon", "echo", "isig"]) {
+    assertMatch(settings, new RegExp(`(?<!-)\\b${setting}\\b`));
+  }
 }
 
 /** Asserts that texts occur, one behind the other. */

@@ -14,6 +14,7 @@ import { POSIX } from "../ffi/constants.ts";
 import { libc } from "../ffi/libc.ts";
 import { FileDescriptor } from "../src/file_descriptor.ts";
 import {
+  assertGivenBack,
   assertInOrder,
   commandOf,
   CTRL_C,
@@ -24,6 +25,7 @@ import {
   startOnTerminal,
   startPiped,
   testOnLinux,
+  tryShell,
 } from "./example_program.ts";
 
 const SIGCONT = 18;
@@ -246,27 +248,13 @@ testOnLinux(
     const output = await run(startOnTerminal, "shell_in_a_pty.ts", {
       through: '"$@"; echo "status $?"; stty -a',
       env: { PS1: "ready> " },
-      async talk({ output, type, resize }) {
-        await output.until("ready> ");
-        type("stty size; tty\n");
-        await output.until("24 80");
-        await output.until("/dev/pts/");
-        // A child of the shell, because the signal goes to the foreground job.
-        // What is waited for is not in the echo of what is typed.
-        const loop = "echo go$((1)); while :; do sleep 0.1; done";
-        type(`sh -c "trap 'stty size' WINCH; ${loop}"\n`);
-        await output.until("go1");
-        resize(120, 40);
-        await output.until("40 120");
-        type(CTRL_C);
-        await output.until("ready> ");
-        type("exit 3\n");
+      async talk(shell) {
+        await tryShell(shell);
+        shell.type("exit 3\n");
       },
     });
     assertInOrder(output, ["exit 3\n", "status 3\n"]);
-    for (const setting of ["icanon", "echo", "isig"]) {
-      assertMatch(output, new RegExp(`(?<!-)\\b${setting}\\b`));
-    }
+    assertGivenBack(output);
   },
 );
 

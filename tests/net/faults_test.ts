@@ -333,6 +333,7 @@ const FAULTS: readonly Fault[] = [
 
 for (const { name, Class, code, ignore = false, bring } of FAULTS) {
   if (ignore !== false) {
+    console.log(`Left out: ${name} (${ignore})`);
     Deno.test({ name: `${name} (ignored: ${ignore})`, ignore: true, fn() {} });
     continue;
   }

@@ -11,27 +11,12 @@ import { testOnBackends } from "../hosts.ts";
 import {
   connectDeno,
   connectPair,
+  HalfCloseRecorder,
   type Pair,
   pattern,
   Recorder,
   takeErrors,
 } from "./protocols.ts";
-
-/** A protocol that understands half-closed connections. */
-class HalfCloseRecorder extends Recorder {
-  onReadLost: () => unknown = () => {};
-  onWriteLost: () => unknown = () => {};
-
-  readConnectionLost(): unknown {
-    this.events.push("read lost");
-    return this.onReadLost();
-  }
-
-  writeConnectionLost(): unknown {
-    this.events.push("write lost");
-    return this.onWriteLost();
-  }
-}
 
 /** Starts a reactor, and connects two recorders with each other. */
 function start(

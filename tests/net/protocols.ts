@@ -75,6 +75,27 @@ export class Recorder implements Protocol {
   }
 }
 
+/**
+ * A recorder that understands half-closed connections: the end of one half is
+ * not the end of all. {@linkcode Recorder.text} has what it notes of them.
+ */
+export class HalfCloseRecorder extends Recorder {
+  /** What it does when its peer writes no more. A test may replace it. */
+  onReadLost: () => unknown = () => {};
+  /** What it does when its own half is closed. A test may replace it. */
+  onWriteLost: () => unknown = () => {};
+
+  readConnectionLost(): unknown {
+    this.events.push("read lost");
+    return this.onReadLost();
+  }
+
+  writeConnectionLost(): unknown {
+    this.events.push("write lost");
+    return this.onWriteLost();
+  }
+}
+
 /** Sends back what comes. */
 export class Echo implements Protocol {
   transport!: Transport;

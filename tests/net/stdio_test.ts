@@ -46,7 +46,13 @@ import { connectTCP, listenTCP } from "../../src/net/tcp.ts";
 import { CLOSED_FD, onLinux, PATIENCE, until } from "../descriptors.ts";
 import { ONE_OF_EACH_KIND, testInHosts, testOnBackends } from "../hosts.ts";
 import { assertNothingLeft, countAtRest } from "../leftovers.ts";
-import { Checksum, numberOf, pattern, Recorder } from "./protocols.ts";
+import {
+  Checksum,
+  HalfCloseRecorder,
+  numberOf,
+  pattern,
+  Recorder,
+} from "./protocols.ts";
 
 // What is opened at the first use stays open, and the sanitizer would take it
 // for a leak of the test that comes first.
@@ -56,20 +62,6 @@ assertThrows(() => spawn("/nonexistent", { env: null }));
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-
-/** A protocol that understands half-closed connections. */
-class HalfCloseRecorder extends Recorder {
-  onReadLost: () => unknown = () => {};
-
-  readConnectionLost(): unknown {
-    this.events.push("read lost");
-    return this.onReadLost();
-  }
-
-  writeConnectionLost(): void {
-    this.events.push("write lost");
-  }
-}
 
 /** Two descriptors that were given to a program, and what is at their other ends. */
 interface Given extends Disposable {

@@ -383,35 +383,32 @@ testTLS(
   },
 );
 
-testTLS(
-  "loseConnection() during the handshake with nothing written ends it",
-  async ({ reactor }) => {
+for (
+  const [name, method, Reason] of [
+    [
+      "loseConnection() during the handshake with nothing written ends it",
+      "loseConnection",
+      ConnectionDone,
+    ],
+    [
+      "abortConnection() during the handshake ends it on both sides",
+      "abortConnection",
+      ConnectionAborted,
+    ],
+  ] as const
+) {
+  testTLS(name, async ({ reactor }) => {
     const served = new SecureRecorder({
-      made: ({ transport }) => transport.loseConnection(),
+      made: ({ transport }) => transport[method](),
     });
     const port = serve(reactor, () => served);
     const { failed } = attempt(reactor, numberOf(port), new Recorder());
     const reason = await failed;
     assertInstanceOf(reason, ConnectError);
     assertInstanceOf(reason.cause, ConnectionLost);
-    assertInstanceOf(await served.lost.promise, ConnectionDone);
-  },
-);
-
-testTLS(
-  "abortConnection() during the handshake ends it on both sides",
-  async ({ reactor }) => {
-    const served = new SecureRecorder({
-      made: ({ transport }) => transport.abortConnection(),
-    });
-    const port = serve(reactor, () => served);
-    const { failed } = attempt(reactor, numberOf(port), new Recorder());
-    const reason = await failed;
-    assertInstanceOf(reason, ConnectError);
-    assertInstanceOf(reason.cause, ConnectionLost);
-    assertInstanceOf(await served.lost.promise, ConnectionAborted);
-  },
-);
+    assertInstanceOf(await served.lost.promise, Reason);
+  });
+}
 
 testTLS(
   "stopConnecting() during the handshake is a UserError",
