@@ -4,7 +4,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { toMarkdown } from "./bench/markdown.ts";
+import { toMarkdown, withHighlights } from "./bench/markdown.ts";
 import { plot } from "./bench/plot.ts";
 import type { Row } from "./bench/row.ts";
 import { measured, Results, run } from "./bench/run.ts";
@@ -125,6 +125,48 @@ Deno.test("toMarkdown() has the machine, the missing, the verdicts and the rows"
   assertStringIncludes(text, "| interleave | 123 |");
   assertStringIncludes(text, "| &lt;= 0.15 |  | not measured |");
   assertStringIncludes(text, "![A plot](benchmarks/a.svg)");
+});
+
+Deno.test("toMarkdown() says where the time goes in what was missed, once for each profile", () => {
+  const target = { key: "k", metric: "m", who: "we", atMost: 1 };
+  const summary = summarize([2]);
+  const text = toMarkdown({
+    machine: new Map(),
+    command: "deno task bench",
+    rounds: 1,
+    minutes: 1,
+    rows: [],
+    results: new Results(),
+    verdicts: [
+      { target: { ...target, what: "A", profile: "here" }, word: "missed" },
+      { target: { ...target, what: "B", profile: "here" }, word: "missed" },
+      { target: { ...target, what: "C", profile: "there" }, word: "met" },
+      { target: { ...target, what: "D" }, word: "missed", summary },
+    ],
+    absences: [],
+  }, []);
+  assertStringIncludes(text, '- "A"; "B": here.');
+  assert(!text.includes("there"));
+});
+
+Deno.test("withHighlights() puts the telling figures between the marks, and nothing else anywhere", () => {
+  const target = { key: "k", metric: "m", who: "we", what: "A" };
+  const telling = "It is **{}** times as much.";
+  const verdicts = [
+    {
+      target: { ...target, telling },
+      word: "met",
+      summary: summarize([1, 2.5, 3]),
+    },
+    { target: { ...target, telling }, word: "not measured" },
+    { target, word: "met", summary: summarize([7]) },
+  ];
+  const marks = ["<!-- benchmarks -->\n", "<!-- /benchmarks -->"];
+  assertEquals(
+    withHighlights(`before ${marks[0]}old\n${marks[1]} after`, verdicts),
+    `before ${marks[0]}\n- It is **2.50** times as much.\n\n${marks[1]} after`,
+  );
+  assertThrows(() => withHighlights("no place", verdicts), Error, "no place");
 });
 
 Deno.test("plot() draws each line with its name, and a bar from low to high", () => {

@@ -1,10 +1,10 @@
 /**
- * Writes BENCHMARKS.md and its plots.
+ * Writes BENCHMARKS.md, its plots, and what the README has of them.
  *
  * @module
  */
 
-import { caseTable, type Table, verdictTable } from "./format.ts";
+import { caseTable, number, type Table, verdictTable } from "./format.ts";
 import type { Machine } from "./machine.ts";
 import { type Picture, plotAll } from "./plots.ts";
 import type { Row } from "./row.ts";
@@ -43,11 +43,39 @@ export async function writeReport(root: string, report: Report): Promise<void> {
   }
   const path = `${root}/BENCHMARKS.md`;
   await Deno.writeTextFile(path, toMarkdown(report, pictures));
+  const readme = `${root}/README.md`;
+  const text = withHighlights(await Deno.readTextFile(readme), report.verdicts);
+  await Deno.writeTextFile(readme, text);
   // All has to stand as the gate wants it.
   const { success } = await new Deno.Command(Deno.execPath(), {
-    args: ["fmt", "--quiet", path, `${root}/${FOLDER}`],
+    args: ["fmt", "--quiet", path, readme, `${root}/${FOLDER}`],
   }).output();
   if (!success) throw new Error(`Cannot format "${path}"`);
+}
+
+/** Between these two lines of the README stands what it has of the report. */
+const MARKS = ["<!-- benchmarks -->\n", "<!-- /benchmarks -->"] as const;
+
+/** Puts the most telling figures into the README. */
+export function withHighlights(
+  readme: string,
+  verdicts: readonly Verdict[],
+): string {
+  const [begin, end] = MARKS.map((mark) => readme.indexOf(mark)) as [
+    number,
+    number,
+  ];
+  if (begin < 0 || end < begin) {
+    throw new Error("The README has no place for benchmarks");
+  }
+  const lines = verdicts.flatMap(({ target, summary }) =>
+    target.telling === undefined || summary === undefined
+      ? []
+      : [`- ${target.telling.replace("{}", number(summary.median))}\n`]
+  );
+  return `${readme.slice(0, begin)}${MARKS[0]}\n${lines.join("")}\n${
+    readme.slice(end)
+  }`;
 }
 
 /** The report as text. */
@@ -68,6 +96,7 @@ export function toMarkdown(
     ...report.absences.map((absence) => `- ${absence}`),
     "## Targets",
     table(verdictTable(verdicts)),
+    ...explain(verdicts),
     ...pictures.map(({ file, title }) => `![${title}](${FOLDER}/${file})`),
     ...rows.flatMap((row) => {
       const cases = row.cases.filter((one) =>
@@ -84,6 +113,23 @@ export function toMarkdown(
       ];
     }),
   ].join("\n\n") + "\n";
+}
+
+/** Where the time goes in the rows that were missed. */
+function explain(verdicts: readonly Verdict[]): string[] {
+  const missed = verdicts.filter(({ word, target }) =>
+    word === "missed" && target.profile !== undefined
+  );
+  if (missed.length === 0) return [];
+  const profiles = Map.groupBy(missed, ({ target }) => target.profile!);
+  return [
+    "Where the time goes in those that were missed:",
+    [...profiles].map(([profile, verdicts]) =>
+      `- ${
+        verdicts.map(({ target }) => `"${target.what}"`).join("; ")
+      }: ${profile}.`
+    ).join("\n"),
+  ];
 }
 
 function table({ head, lines }: Table): string {

@@ -2,7 +2,7 @@
  * What everything else in a process suffers from a reactor that always has
  * something to do.
  *
- *     fairness.ts none|default|unlimited alone|accompanied WARM_UP_MS MEASURE_MS
+ *     fairness.ts none|default|BUDGET_MS alone|accompanied WARM_UP_MS MEASURE_MS
  *
  * The load is ten pairs of sockets with a byte going to and fro in each. It
  * begins and ends inside its own callbacks: without a budget nothing else gets
@@ -19,9 +19,10 @@ const INTERVAL = 10;
 
 const [load, company] = Deno.args as [string, string];
 const [warmUp, measure] = Deno.args.slice(2).map(Number) as [number, number];
-const options: ReactorOptions = load === "unlimited"
-  ? { budget: { ms: Infinity } }
-  : {};
+const budget = Number(load);
+const options: ReactorOptions = Number.isNaN(budget)
+  ? {}
+  : { budget: { ms: budget } };
 const reactor = new Reactor(options);
 const buffer = new Uint8Array(64);
 const one = new Uint8Array(1);

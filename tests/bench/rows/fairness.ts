@@ -7,14 +7,22 @@
 import { Process } from "../processes.ts";
 import type { Row, Setting } from "../row.ts";
 
+/** What a program may choose instead, in milliseconds. */
+const OTHER_BUDGETS = [0.05, 1, 5];
+
 /** See the module's documentation. */
 export function fairnessRow({ quick, tools }: Setting): Row {
   const [warmUp, measure] = quick ? [300, 1200] : [500, 4000];
   const situations: [string, string, string][] = [
     ["full load, default budget", "default", "accompanied"],
     ["full load, default budget, alone", "default", "alone"],
-    ["full load, no budget, alone", "unlimited", "alone"],
+    ["full load, no budget, alone", "Infinity", "alone"],
     ["no load", "none", "accompanied"],
+    ...OTHER_BUDGETS.map((ms): [string, string, string] => [
+      `full load, a budget of ${ms} ms`,
+      `${ms}`,
+      "accompanied",
+    ]),
   ];
   return {
     key: "fairness",
