@@ -63,14 +63,17 @@ export type {
 export {
   AlreadyCalled,
   AlreadyCancelled,
+  CallbackTooSlow,
   ConnectionAborted,
   ConnectionDone,
   ConnectionLost,
+  DescriptorSpinning,
   ReactorAlreadyRunning,
   ReactorError,
   ReactorFailed,
   ReactorNotRestartable,
   ReactorNotRunning,
+  WorkItemOverdue,
 } from "./src/errors.ts";
 export type { ReactorErrorOptions } from "./src/errors.ts";
 export type { Fd } from "./src/fd.ts";

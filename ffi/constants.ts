@@ -32,6 +32,8 @@ export interface PosixConstants {
   readonly O_NONBLOCK: number;
   /** Close on exec: no child process inherits the descriptor. */
   readonly O_CLOEXEC: number;
+  /** Fail with ELOOP where the path ends in a symbolic link. */
+  readonly O_NOFOLLOW: number;
   /** `fcntl`: duplicate at or above a number, close-on-exec set. */
   readonly F_DUPFD_CLOEXEC: number;
   /** `fcntl`: read the descriptor's flags. */
@@ -64,6 +66,8 @@ export interface PosixConstants {
   readonly TIOCSWINSZ: number;
   /** `ioctl`: how many bytes can be read now. */
   readonly FIONREAD: number;
+  /** `ioctl`: how many bytes of what was written have not left yet. */
+  readonly TIOCOUTQ: number;
   /** `clock_gettime`, `timerfd_create`: the clock that never jumps. */
   readonly CLOCK_MONOTONIC: number;
 }
@@ -93,6 +97,8 @@ const LINUX: PosixConstants = {
   O_APPEND: 0o2000,
   O_NONBLOCK: 0o4000,
   O_CLOEXEC: 0o2000000,
+  // asm-generic/fcntl.h; arm has a number of its own (asm/fcntl.h).
+  O_NOFOLLOW: Deno.build.arch === "aarch64" ? 0o100000 : 0o400000,
   F_DUPFD_CLOEXEC: 1030,
   AF_INET6: 10,
   SOL_SOCKET: 1,
@@ -100,6 +106,7 @@ const LINUX: PosixConstants = {
   SO_ERROR: 4,
   TIOCSWINSZ: 0x5414,
   FIONREAD: 0x541b,
+  TIOCOUTQ: 0x5411,
   CLOCK_MONOTONIC: 1,
 };
 
@@ -112,6 +119,7 @@ const DARWIN: PosixConstants = {
   O_APPEND: 0x8,
   O_NONBLOCK: 0x4,
   O_CLOEXEC: 0x1000000,
+  O_NOFOLLOW: 0x100,
   F_DUPFD_CLOEXEC: 67,
   AF_INET6: 30,
   SOL_SOCKET: 0xffff,
@@ -119,6 +127,7 @@ const DARWIN: PosixConstants = {
   SO_ERROR: 0x1007,
   TIOCSWINSZ: 0x80087467,
   FIONREAD: 0x4004667f,
+  TIOCOUTQ: 0x40047473,
   CLOCK_MONOTONIC: 6,
 };
 

@@ -16,6 +16,7 @@
 
 import { POLL } from "./constants.ts";
 import { libc, linux } from "./libc.ts";
+import { isEpollSet, linkOf } from "./open_file.ts";
 import type { SleepProbe } from "./poll_loop.ts";
 
 /** epoll_wait, epoll_pwait and epoll_pwait2 (asm/unistd.h). */
@@ -34,7 +35,6 @@ const MOST_LOOKS = 100;
 export type Found = "ours" | "theirs" | "nothing";
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 
 /**
  * What the worker needs to see where this thread sleeps.
@@ -73,9 +73,7 @@ export class DenoLoop {
    * @returns Nothing if that is no epoll set.
    */
   static of(fd: number, theirs: number): DenoLoop | undefined {
-    const isSet = linkOf(`/proc/self/fd/${theirs}`) ===
-      "anon_inode:[eventpoll]";
-    return isSet ? new DenoLoop(fd, theirs) : undefined;
+    return isEpollSet(theirs) ? new DenoLoop(fd, theirs) : undefined;
   }
 
   /**
@@ -96,11 +94,4 @@ export class DenoLoop {
   get isReady(): boolean {
     return libc().poll(this.#theirs, 1, 0) > 0;
   }
-}
-
-function linkOf(path: string): string {
-  const link = new Uint8Array(64);
-  const name = encoder.encode(`${path}\0`);
-  const length = libc().readlink(name, link, link.length);
-  return decoder.decode(link.subarray(0, Math.max(length, 0)));
 }

@@ -286,6 +286,7 @@ export class DelayedCalls {
    * clock.
    */
   #passes = 0;
+  #latest: unknown;
   /** The nearest deadline that the owner knows of. */
   #toldNearest = Infinity;
   /** Whether, as far as the owner knows, anything keeps the process alive. */
@@ -373,6 +374,7 @@ export class DelayedCalls {
         if (!goOn()) return ran;
         this.#shift();
         ran++;
+        this.#latest = call.f;
         this.#run(call, failed);
       }
     } finally {
@@ -380,6 +382,11 @@ export class DelayedCalls {
       this.#takeBack();
       this.#tell(Infinity);
     }
+  }
+
+  /** The function that was called last. */
+  get latest(): unknown {
+    return this.#latest;
   }
 
   /**

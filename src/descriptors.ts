@@ -19,6 +19,7 @@
  * @module
  */
 
+import type { Side } from "../ffi/backlog.ts";
 import { POLL } from "../ffi/constants.ts";
 import { systemError } from "../ffi/errno.ts";
 import { closeCount } from "../ffi/libc.ts";
@@ -27,11 +28,12 @@ import {
   type ReadinessSet,
   type Registration,
 } from "../ffi/readiness_set.ts";
-import { checkFunction, complaint } from "./arguments.ts";
+import { checkFunction, complaint, show } from "./arguments.ts";
 import { captureStack } from "./capture_stack.ts";
 import { asError, ConnectionDone, ConnectionLost, isError } from "./errors.ts";
 import { currentNumber, notOpen, numberOf } from "./fd.ts";
 import { PendingError } from "./readiness.ts";
+import { Rests, Suspicion } from "./spin.ts";
 import { callGuarded, isThenable, reportRejection } from "./thenable.ts";
 
 /** Something with a descriptor to read from. */
@@ -145,6 +147,9 @@ class Entry implements Registration {
   owned = false;
   /** The set is to follow at the end of the round. */
   dirty = false;
+  /** Nobody uses it: the kernel is not asked for a moment. */
+  resting = false;
+  readonly suspicion: Suspicion = new Suspicion();
 
   constructor(fd: number, serial: number, mask: number) {
     this.fd = fd;
@@ -152,7 +157,13 @@ class Entry implements Registration {
     this.mask = mask;
   }
 
+  /** What the set is to be asked for. */
   get wanted(): number {
+    return this.resting ? 0 : this.interest;
+  }
+
+  /** What somebody wants to hear of. */
+  get interest(): number {
     let mask = 0;
     if (this.reader !== undefined) mask |= POLL.IN;
     if (this.writer !== undefined) mask |= POLL.OUT;
@@ -182,6 +193,15 @@ export interface DescriptorsOptions {
   report: (error: unknown, where: string) => void;
   /** Whether to remember where registrations are made. */
   captureStacks: boolean;
+  /**
+   * A descriptor is ready all the time, and nobody uses it. What describes it
+   * asks its watchers for their labels, and may throw. This must not.
+   */
+  spins: (descriptor: () => DescriptorReport) => void;
+  /** Whether it may be asked for less often, then. */
+  canRest: boolean;
+  /** {@linkcode Descriptors.restEnd} has come nearer. */
+  restEnds: () => void;
 }
 
 /** One line of `inspect()`. */
@@ -221,6 +241,53 @@ const MOST_ORPHANS = 4096;
 /** Those with registrations: what a descriptor leaves before it is closed. */
 const inUse = new Set<Descriptors>();
 
+/** What `inspect()` says of an entry. */
+function reportOn(entry: Entry): DescriptorReport {
+  const { fd, interest: mask, reader, writer } = entry;
+  const interest: ("readable" | "writable" | "priority")[] = [];
+  if ((mask & POLL.IN) !== 0) interest.push("readable");
+  if ((mask & POLL.OUT) !== 0) interest.push("writable");
+  if ((mask & POLL.PRI) !== 0) interest.push("priority");
+  const watchers: WatcherReport[] = entry.observers.map((
+    { kind, label, stack },
+  ) => ({ kind, label, stack }));
+  if (writer !== undefined) {
+    watchers.unshift({
+      kind: "writer",
+      label: writer.label,
+      stack: entry.writerStack,
+    });
+  }
+  if (reader !== undefined) {
+    watchers.unshift({
+      kind: "reader",
+      label: reader.label,
+      stack: entry.readerStack,
+    });
+  }
+  return { fd, interest, watchers };
+}
+
+/** A descriptor and who watches it, for a message. */
+export function inWords({ fd, watchers }: DescriptorReport): string {
+  const owners = watchers.map(({ kind, label, stack }) =>
+    [
+      kind,
+      label === undefined ? "without a label" : show(label),
+      stack === undefined ? "" : `registered\n${stack}`,
+    ].join(" ").trimEnd()
+  );
+  const all = owners.length === 0 ? "nobody watches it now" : owners.join(", ");
+  return `descriptor ${fd} (${all})`;
+}
+
+/** What the callbacks for these events do first. */
+function sideOf(entry: Entry, events: number): Side {
+  const reads = entry.reader !== undefined ||
+    entry.observers.some(({ mask }) => (mask & POLL.IN) !== 0);
+  return reads && (events & READABLE) !== 0 ? "read" : "write";
+}
+
 /**
  * Removes every registration of a number from every reactor, for its owner to
  * close it then. Readers and writers get `connectionLost(ConnectionLost)`,
@@ -244,6 +311,9 @@ export class Descriptors {
   readonly #readers = new Map<ReadDescriptor, Entry>();
   readonly #writers = new Map<WriteDescriptor, Entry>();
   #observerRefs = 0;
+  readonly #rests = new Rests<Entry>();
+  /** The entry that was dispatched last. */
+  #latest: Entry | undefined;
   #serial = 0;
   #round = 0;
   #turn = 0;
@@ -367,7 +437,10 @@ export class Descriptors {
     observer.mask = mask;
     observer.round = this.#round;
     const entry = this.#entries[fd];
-    if (entry?.observers.includes(observer)) this.#update(entry);
+    if (!entry?.observers.includes(observer)) return;
+    // Whoever asks again has done what there was to do.
+    if (mask !== 0) this.#judge(entry);
+    this.#update(entry);
   }
 
   /** Takes a wait or a watch away, and tells it nothing. */
@@ -423,6 +496,7 @@ export class Descriptors {
   /** A turn ends: from here on the set follows every change at once. */
   endTurn(): void {
     this.#deferring = false;
+    this.#latest = undefined;
     this.settle();
   }
 
@@ -467,42 +541,60 @@ export class Descriptors {
       // kernel tell of it again. Or they have left in this round.
       if (entry.mask === 0 || entry.isEmpty) continue;
       delivered++;
+      this.#latest = entry;
       const events = results[at]!;
       if ((events & POLL.NVAL) !== 0) this.#wentAway(entry);
-      else this.#deliver(set, entry, events, round, goOn);
+      else if (!entry.suspicion.isDue(round)) {
+        this.#deliver(set, entry, events, round, goOn);
+      } else {
+        entry.suspicion.before(entry.fd, sideOf(entry, events));
+        this.#deliver(set, entry, events, round, goOn);
+        // A consumer of a watch comes later: see `remask`.
+        if (entry.observers.length === 0) this.#judge(entry);
+      }
     }
     return delivered;
+  }
+
+  /** Whether a callback has used its descriptor, after a look at it. */
+  #judge(entry: Entry): void {
+    if (this.#entries[entry.fd] !== entry) return;
+    const { suspicion } = entry;
+    const verdict = suspicion.after(entry.fd);
+    if (verdict === "spins") this.#options.spins(() => reportOn(entry));
+    if (verdict === undefined || !suspicion.canRest) return;
+    if (!this.#options.canRest || entry.resting) return;
+    entry.resting = true;
+    this.#rests.add(entry);
+    this.#followLater(entry);
+    this.#options.restEnds();
+  }
+
+  /**
+   * When somebody has rested enough, as `performance.now()` has it; Infinity if
+   * nobody rests.
+   */
+  get restEnd(): number {
+    return this.#rests.end;
+  }
+
+  /** Asks the kernel again for those that have rested enough. */
+  endRests(): void {
+    for (const entry of this.#rests.takeRested()) {
+      entry.resting = false;
+      if (this.#entries[entry.fd] === entry) this.#update(entry);
+    }
+  }
+
+  /** Whose callback ran last in this turn. May throw, for its label's sake. */
+  get latest(): DescriptorReport | undefined {
+    return this.#latest && reportOn(this.#latest);
   }
 
   /** For `inspect()`. */
   report(): DescriptorReport[] {
     // What everybody has left in this round is about to go.
-    const watched = this.#all().filter((entry) => !entry.isEmpty);
-    return watched.map((entry) => {
-      const { fd, wanted: mask, reader, writer } = entry;
-      const interest: ("readable" | "writable" | "priority")[] = [];
-      if ((mask & POLL.IN) !== 0) interest.push("readable");
-      if ((mask & POLL.OUT) !== 0) interest.push("writable");
-      if ((mask & POLL.PRI) !== 0) interest.push("priority");
-      const watchers: WatcherReport[] = entry.observers.map((
-        { kind, label, stack },
-      ) => ({ kind, label, stack }));
-      if (writer !== undefined) {
-        watchers.unshift({
-          kind: "writer",
-          label: writer.label,
-          stack: entry.writerStack,
-        });
-      }
-      if (reader !== undefined) {
-        watchers.unshift({
-          kind: "reader",
-          label: reader.label,
-          stack: entry.readerStack,
-        });
-      }
-      return { fd, interest, watchers };
-    });
+    return this.#all().filter((entry) => !entry.isEmpty).map(reportOn);
   }
 
   #all(): Entry[] {

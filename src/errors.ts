@@ -150,6 +150,39 @@ export class ConnectionAborted extends ReactorError {
 }
 
 /**
+ * A descriptor is ready again and again, and its callback takes nothing from it
+ * and gives nothing to it. Only reported: to `onError`, once.
+ */
+export class DescriptorSpinning extends ReactorError {
+  static {
+    this.prototype.name = "DescriptorSpinning";
+    this.prototype.message = "A descriptor is ready, and nobody uses it";
+  }
+}
+
+/**
+ * A callback has kept the host from everything else. Only reported: to
+ * `onError`, once for each callback.
+ */
+export class CallbackTooSlow extends ReactorError {
+  static {
+    this.prototype.name = "CallbackTooSlow";
+    this.prototype.message = "A callback took too long";
+  }
+}
+
+/**
+ * A waker has taken a work item, and its host has not run it. Only reported: to
+ * `onError`, once for each waker.
+ */
+export class WorkItemOverdue extends ReactorError {
+  static {
+    this.prototype.name = "WorkItemOverdue";
+    this.prototype.message = "A work item was not run";
+  }
+}
+
+/**
  * Returns what was thrown if it is an Error, of whichever realm, and otherwise
  * an Error with it as `cause`.
  */

@@ -22,23 +22,26 @@ import {
   sooner,
   wholeMilliseconds,
 } from "../ffi/readiness_set.ts";
-import { checkDelay, checkFunction, complaint } from "./arguments.ts";
+import { checkDelay, checkFunction, complaint, show } from "./arguments.ts";
 import { Attachments, checkForeignLoop } from "./attachments.ts";
 import { BlockingQueue } from "./blocking_queue.ts";
 import { type DelayedCall, DelayedCalls } from "./delayed_calls.ts";
 import {
   type DescriptorReport,
   Descriptors,
+  inWords,
   type ReadDescriptor,
   type WriteDescriptor,
 } from "./descriptors.ts";
 import {
   asError,
   ConnectionLost,
+  DescriptorSpinning,
   ReactorAlreadyRunning,
   ReactorFailed,
   ReactorNotRestartable,
   ReactorNotRunning,
+  WorkItemOverdue,
 } from "./errors.ts";
 import { type Fd, numberOf } from "./fd.ts";
 import type {
@@ -53,9 +56,17 @@ import {
 } from "./native_waker.ts";
 import { type Interest, MASKS, type Readiness } from "./readiness.ts";
 import { onTermination } from "./signals.ts";
+import { type Culprit, SlowCallbacks } from "./slow_callbacks.ts";
 import { type Phase, SystemEvents, type TriggerId } from "./system_events.ts";
 import { callGuarded } from "./thenable.ts";
-import { type Budget, type Counters, type Host, TurnLoop } from "./turn.ts";
+import {
+  type Budget,
+  type Counters,
+  type Host,
+  type MakeHandOver,
+  tooLong,
+  TurnLoop,
+} from "./turn.ts";
 import { checkWaitOptions, waitFor, type WaitOptions } from "./wait.ts";
 import type { Waker } from "./wakers.ts";
 import { DescriptorWatch, Rest, type Watch } from "./watch.ts";
@@ -177,6 +188,21 @@ const RETRY_CLOCK = 1000;
 
 let makeSelfStarting: (reactor: Reactor) => Reactor;
 
+/** The parts that a reactor rests on: the seam where faults are tried. */
+export interface Seam {
+  /** Makes its set. @default {the backend's} */
+  readonly set?: () => ReadinessSet;
+  /** Starts a worker. @default {a {@linkcode HandOver}} */
+  readonly handOver?: MakeHandOver;
+  /** When a work item is overdue, in milliseconds. @default {10_000} */
+  readonly overdue?: number;
+  /** When a callback is slow, in milliseconds. @default {1000, or longer} */
+  readonly tooLong?: number;
+}
+
+/** Makes a reactor that rests on other parts than its own. */
+export let makeReactor: (options: ReactorOptions, seam: Seam) => Reactor;
+
 /**
  * Waits for file descriptors off the main thread, and runs callbacks on it.
  *
@@ -205,6 +231,11 @@ export class Reactor implements AsyncDisposable {
       reactor.#selfStarting = true;
       return reactor;
     };
+    makeReactor = (options, seam) => {
+      const reactor = new Reactor(options);
+      reactor.#seam = seam;
+      return reactor;
+    };
   }
 
   readonly #backend: "epoll" | "poll";
@@ -214,6 +245,15 @@ export class Reactor implements AsyncDisposable {
   readonly #clock: () => number;
   readonly #label: string | undefined;
   readonly #captureStacks: boolean;
+  #seam: Seam = {};
+  readonly #slow = new SlowCallbacks((error, where) =>
+    this.#report(error, where)
+  );
+  /** What is running of a round, or ran last. */
+  #part: "descriptors" | "queue" | "calls" = "queue";
+  /** How many callbacks ran in the last round. */
+  #ran = 0;
+  #toldOverdue = false;
   readonly #counters: Counters = {
     turns: 0,
     rounds: 0,
@@ -221,6 +261,9 @@ export class Reactor implements AsyncDisposable {
     events: 0,
     parks: 0,
     wakes: 0,
+    spins: 0,
+    slowRounds: 0,
+    overdue: 0,
   };
 
   /**
@@ -289,6 +332,10 @@ export class Reactor implements AsyncDisposable {
       defer: (f) => this.#enqueue(f),
       report,
       captureStacks: this.#captureStacks,
+      spins: (descriptor) => this.#reportSpin(descriptor),
+      // A rest is so long by Deno's clock.
+      canRest: checked.clock === monotonic,
+      restEnds: () => this.#loop?.timerSooner(),
     });
     this.#attachments = new Attachments({
       wake: () => this.#loop?.wake(),
@@ -1149,19 +1196,24 @@ export class Reactor implements AsyncDisposable {
       if (signals) this.#listenForSignals();
       return;
     }
-    const goOn = () => this.#loop === loop;
+    const goOn = () => {
+      if (this.#slow.isTiming) this.#lookAtClock();
+      return this.#loop === loop;
+    };
     const loop = new TurnLoop(
       {
         begin: () => this.#descriptors.beginTurn(),
         end: () => this.#descriptors.endTurn(),
         round: (ready) => this.#round(ready, goOn),
         timeout: () => this.#timeout(),
-        deadline: () => this.#calls.next(),
+        deadline: () => this.#deadline(),
         expects: () =>
           this.#queue.length > 0 || this.#calls.next() < Infinity ||
           this.#descriptors.size > 0,
         report: (error, where) => this.#report(error, where),
         failed: (error) => this.#fail(error),
+        slow: (ms) => this.#reportSlow(ms),
+        overdue: (ms) => this.#reportOverdue(ms),
       },
       this.#readinessSet(),
       this.#attachments,
@@ -1170,6 +1222,9 @@ export class Reactor implements AsyncDisposable {
         lowLatency: this.#lowLatency,
         // Only a worker can see what low latency has to know.
         waitsInPool: !this.#lowLatency,
+        handOver: this.#seam.handOver,
+        overdue: this.#seam.overdue,
+        tooLong: this.#seam.tooLong,
       },
       this.#counters,
     );
@@ -1338,9 +1393,8 @@ export class Reactor implements AsyncDisposable {
   }
 
   #readinessSet(): ReadinessSet {
-    return this.#set ??= this.#backend === "epoll"
-      ? new EpollSet()
-      : new PollSet();
+    return this.#set ??= this.#seam.set?.() ??
+      (this.#backend === "epoll" ? new EpollSet() : new PollSet());
   }
 
   #closeSet(): void {
@@ -1363,9 +1417,21 @@ export class Reactor implements AsyncDisposable {
 
   /** See `Rounds.round`. */
   #round(ready: number, goOn: () => boolean): number {
+    this.#slow.begin();
+    if (this.#descriptors.restEnd < Infinity) this.#descriptors.endRests();
+    this.#part = "descriptors";
     let ran = ready > 0 ? this.#descriptors.dispatch(ready, goOn) : 0;
-    if (this.#queue.length > 0) ran += this.#runQueue(goOn);
-    if (this.#calls.next() < Infinity) ran += this.#runCalls(goOn);
+    if (this.#queue.length > 0) {
+      this.#enter("queue");
+      ran += this.#runQueue(goOn);
+    }
+    if (this.#calls.next() < Infinity) {
+      const before = this.#part;
+      this.#enter("calls");
+      const due = this.#runCalls(goOn);
+      if (due === 0) this.#part = before;
+      ran += due;
+    }
     if (this.#shutdownDue && goOn()) {
       this.#shutdownDue = false;
       this.#shutDown();
@@ -1375,7 +1441,7 @@ export class Reactor implements AsyncDisposable {
       ran += this.#attachments.step(ran > 0, goOn);
     }
     this.#descriptors.settle();
-    return ran;
+    return this.#ran = ran;
   }
 
   /**
@@ -1418,10 +1484,16 @@ export class Reactor implements AsyncDisposable {
   /** See `Rounds.timeout`. */
   #timeout(): number {
     if (this.#queue.length > 0 || this.#shutdownDue) return 0;
-    const deadline = this.#calls.next();
+    const deadline = this.#deadline();
     if (deadline === Infinity) return -1;
     const now = this.#readClock();
     return now === undefined ? RETRY_CLOCK : Math.max(0, deadline - now);
+  }
+
+  /** When there is something to do, on the reactor's clock. */
+  #deadline(): number {
+    // Nobody rests where the clock is another one.
+    return Math.min(this.#calls.next(), this.#descriptors.restEnd);
   }
 
   /**
@@ -1449,6 +1521,71 @@ export class Reactor implements AsyncDisposable {
         (this.#isAwaited || this.#isStopping || this.#queue.length > 0 ||
           this.#calls.refs > 0 || this.#descriptors.refs > 0 ||
           this.#attachments.refs > 0),
+    );
+  }
+
+  /** What ran last has held the host. */
+  #reportSlow(ms: number): void {
+    this.#counters.slowRounds++;
+    if (this.#slow.isTiming) this.#lookAtClock();
+    else {
+      const culprit = () => this.#culprit();
+      this.#call(() => this.#slow.round(ms, this.#ran, culprit), "label");
+    }
+  }
+
+  /** Another part of a round begins. */
+  #enter(part: "queue" | "calls"): void {
+    if (this.#slow.isTiming) this.#lookAtClock();
+    this.#part = part;
+  }
+
+  #lookAtClock(): void {
+    const limit = this.#seam.tooLong ?? tooLong(this.#budget);
+    const culprit = () => this.#culprit();
+    this.#call(() => this.#slow.between(limit, culprit), "label");
+  }
+
+  /** What ran last. May throw, for a label's sake. */
+  #culprit(): Culprit {
+    const descriptor = this.#descriptors.latest;
+    if (this.#part === "descriptors" && descriptor !== undefined) {
+      return {
+        who: `A callback of ${inWords(descriptor)}`,
+        where: `descriptor ${descriptor.fd}`,
+      };
+    }
+    if (this.#part === "calls") {
+      const text = show(this.#calls.latest);
+      return { who: `A delayed call of ${text}`, where: `callLater ${text}` };
+    }
+    return { who: "A call from a thread, or a trigger", where: "the queue" };
+  }
+
+  #reportSpin(describe: () => DescriptorReport): void {
+    this.#counters.spins++;
+    this.#call(() => {
+      const descriptor = describe();
+      this.#report(
+        new DescriptorSpinning(
+          `Ready all the time, and nobody uses it: ${inWords(descriptor)}`,
+        ),
+        `descriptor ${descriptor.fd}`,
+      );
+    }, "label");
+  }
+
+  #reportOverdue(ms: number): void {
+    this.#counters.overdue++;
+    if (this.#toldOverdue) return;
+    this.#toldOverdue = true;
+    this.#report(
+      new WorkItemOverdue(
+        `The waker was given a work item ${
+          ms.toFixed(0)
+        } ms ago, and its host has not run it: until it does, the reactor waits`,
+      ),
+      "waker",
     );
   }
 

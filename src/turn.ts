@@ -50,9 +50,10 @@ import type { Attachments } from "./attachments.ts";
 import { BlockingQueue } from "./blocking_queue.ts";
 import { BriefWait } from "./brief_wait.ts";
 import { ReactorAlreadyRunning } from "./errors.ts";
-import { HandOver, type Report } from "./hand_over.ts";
+import { HandOver, type HandOverListener, type Report } from "./hand_over.ts";
 import { runMicrotasks } from "./microtasks.ts";
 import { PoolWait } from "./pool_wait.ts";
+import { Overdue } from "./overdue.ts";
 import { type NativePost, type NativeWaker, usePost } from "./native_waker.ts";
 import { callGuarded } from "./thenable.ts";
 import { LowLatency } from "./low_latency.ts";
@@ -98,6 +99,10 @@ export interface Rounds {
   expects(): boolean;
   /** The worker, or the set, works no longer. */
   failed(error: Error): void;
+  /** What ran last has held the host for so many milliseconds. */
+  slow(ms: number): void;
+  /** The host has not run a work item for so many milliseconds. */
+  overdue(ms: number): void;
 }
 
 /** How long one work item may hold the host. */
@@ -116,7 +121,27 @@ export interface TurnOptions {
   readonly lowLatency?: boolean;
   /** Whether to begin without a worker, where that can be done. */
   readonly waitsInPool?: boolean;
+  /** Starts a worker. @default {a {@linkcode HandOver}} */
+  readonly handOver?: MakeHandOver;
+  /**
+   * How long a round may take without a word, in milliseconds.
+   *
+   * @default {{@linkcode tooLong} of the budget}
+   */
+  readonly tooLong?: number;
+  /**
+   * How long a host may take to run a work item, in milliseconds.
+   *
+   * @default {10_000}
+   */
+  readonly overdue?: number;
 }
+
+/** Starts a worker for a set's table. */
+export type MakeHandOver = (
+  table: Int32Array,
+  listener: HandOverListener,
+) => HandOver;
 
 /** What has happened so far, for `inspect()`. */
 export interface Counters {
@@ -135,6 +160,12 @@ export interface Counters {
   parks: number;
   /** Times a parked worker was woken by an API call. */
   wakes: number;
+  /** Descriptors that were ready all the time, and that nobody used. */
+  spins: number;
+  /** Rounds that held the host for much longer than the budget. */
+  slowRounds: number;
+  /** Work items that the host did not run for a long time. */
+  overdue: number;
 }
 
 /** More descriptors than Deno needs for a worker, by far. */
@@ -142,6 +173,15 @@ const WORKER_DESCRIPTORS = 32;
 
 /** After so many turns in a row that failed, a reactor will not recover. */
 const MOST_FAILURES = 3;
+
+/** A round that takes so many budgets is worth a word... */
+const MANY_BUDGETS = 1000;
+
+/**
+ * ... if it takes so long as well, in milliseconds. The system may give the
+ * processor to others in the middle of a callback, for a good part of that.
+ */
+const NOTICEABLE = 1000;
 
 /** When a program counts as staying that seemed to end, in milliseconds. */
 const STAYING = 10;
@@ -163,8 +203,13 @@ export class TurnLoop {
   readonly #set: ReadinessSet;
   readonly #attachments: Attachments;
   readonly #budget: Budget;
+  /** How long a round may take before it is worth a word. */
+  readonly #tooLong: number;
   readonly #briefWait: BriefWait;
   readonly #lowLatency: boolean;
+  readonly #makeHandOver: MakeHandOver;
+  /** Looks whether wakers have their work items run. */
+  readonly #overdue: Overdue;
   /** Deno's descriptor, as soon as it is known; only on Deno's own loop. */
   #denoLoop: DenoLoop | undefined;
   #latency: LowLatency | undefined;
@@ -213,6 +258,7 @@ export class TurnLoop {
     this.#set = set;
     this.#attachments = attachments;
     this.#budget = options.budget;
+    this.#tooLong = options.tooLong ?? tooLong(options.budget);
     this.#briefWait = new BriefWait(set);
     if (options.waitsInPool && !set.borrows) {
       this.#poolWait = new PoolWait(set, {
@@ -225,7 +271,14 @@ export class TurnLoop {
       });
     }
     this.#lowLatency = options.lowLatency ?? false;
+    this.#makeHandOver = options.handOver ??
+      ((table, listener) => new HandOver(table, listener));
     this.#counters = counters;
+    this.#overdue = new Overdue(
+      options.overdue ?? 10_000,
+      () => this.#phase === "outstanding" ? this.#item : undefined,
+      (ms) => rounds.overdue(ms),
+    );
   }
 
   /** Whether a callback of this run is on the stack. */
@@ -419,6 +472,7 @@ export class TurnLoop {
   async end(): Promise<void> {
     this.#phase = "ended";
     removeEventListener("beforeunload", this.#beforeUnload);
+    this.#overdue.end();
     if (isQueue(this.#host)) this.#host.detach();
     this.#cancelWorkerTimer();
     await Promise.all([
@@ -518,7 +572,7 @@ export class TurnLoop {
 
   #startWorker(): void {
     this.#poolWait?.disarm();
-    this.#handOver = new HandOver(this.#set.table, {
+    this.#handOver = this.#makeHandOver(this.#set.table, {
       reported: (sequence) => {
         // Not that of a wait that was withdrawn.
         if (sequence === this.#handOver!.sequence) this.#reported();
@@ -609,6 +663,7 @@ export class TurnLoop {
       return;
     }
     const work = () => this.#work(item);
+    if (!isQueue(host)) this.#overdue.expect(item);
     callGuarded(
       () => isQueue(host) ? host.put(work) : (host as Waker)(work),
       (error) => {
@@ -649,14 +704,19 @@ export class TurnLoop {
     this.#rounds.begin();
     const before = counters.events;
     try {
-      const end = performance.now() + this.#budget.ms;
+      let since = performance.now();
+      const end = since + this.#budget.ms;
       let ready = this.#drain(wait, briefly === "at once");
+      if (wait !== 0) since = performance.now();
       for (;;) {
         counters.rounds++;
         const ran = this.#rounds.round(ready);
         counters.events += ran;
         if (this.#ended()) break;
-        this.#spent = performance.now() >= end ||
+        const now = performance.now();
+        if (now - since > this.#tooLong) this.#rounds.slow(now - since);
+        since = now;
+        this.#spent = now >= end ||
           counters.events - before >= this.#budget.events;
         if (this.#spent) break;
         ready = this.#drain(0, ran > 0 && briefly !== "never");
@@ -782,6 +842,11 @@ export class TurnLoop {
     // the next one.
     if (this.#phase === "parked") this.park();
   }
+}
+
+/** How long a round, or a callback, may take without a word, in milliseconds. */
+export function tooLong(budget: Budget): number {
+  return Math.max(budget.ms * MANY_BUDGETS, NOTICEABLE);
 }
 
 function isQueue(host: Host): host is BlockingQueue {

@@ -77,6 +77,9 @@ testOnBackends(
         events: 0,
         parks: 0,
         wakes: 0,
+        spins: 0,
+        slowRounds: 0,
+        overdue: 0,
       },
     });
   },

@@ -54,9 +54,14 @@ class Bench implements Rounds, AsyncDisposable {
     events: 0,
     parks: 0,
     wakes: 0,
+    spins: 0,
+    slowRounds: 0,
+    overdue: 0,
   };
   readonly reported: { error: unknown; where: string }[] = [];
   readonly failures: Error[] = [];
+  /** How long rounds took that were worth a word. */
+  readonly tooLong: number[] = [];
   /** How many callbacks there are to run, one in each round. */
   left = 0;
   /** The time of the nearest timer, as `performance.now()` tells it. */
@@ -120,6 +125,12 @@ class Bench implements Rounds, AsyncDisposable {
     void this.loop.end(); // As a reactor does.
     this.#happen();
   }
+
+  slow(ms: number): void {
+    this.tooLong.push(ms);
+  }
+
+  overdue(): void {}
 
   /** Gives the loop something to do. */
   work(count: number): void {
@@ -194,6 +205,9 @@ testLoop(
       events: 4,
       parks: 2,
       wakes: 1,
+      spins: 0,
+      slowRounds: 0,
+      overdue: 0,
     });
   },
 );

@@ -1,0 +1,82 @@
+/**
+ * Callbacks that hold the host: which one it was.
+ *
+ * That a round took too long is seen at its end, at no cost. If one callback ran
+ * in it, that was the one. If there were several, the clock is looked at between
+ * any two from then on, so that the next time there is a name. A program without
+ * slow callbacks never pays for that.
+ *
+ * @module
+ */
+
+import { CallbackTooSlow } from "./errors.ts";
+
+/** A callback, in words. */
+export interface Culprit {
+  /** What it is, and whose. */
+  readonly who: string;
+  /** The same in short, for `onError`. */
+  readonly where: string;
+}
+
+/** So many are told of. A program that has more knows. */
+const MOST_REPORTS = 100;
+
+/** See the module's documentation. */
+export class SlowCallbacks {
+  readonly #report: (error: Error, where: string) => void;
+  readonly #reported = new Set<string>();
+  /** When the callback began that is running; undefined without a clock. */
+  #since: number | undefined;
+
+  /** @param report Gets what is to be said: once for each callback. */
+  constructor(report: (error: Error, where: string) => void) {
+    this.#report = report;
+  }
+
+  /** Whether there is a look at the clock between callbacks. */
+  get isTiming(): boolean {
+    return this.#since !== undefined;
+  }
+
+  /** A round begins. */
+  begin(): void {
+    if (this.#since !== undefined) this.#since = performance.now();
+  }
+
+  /**
+   * A callback is through.
+   *
+   * @param limit How long it may have taken, in milliseconds.
+   * @param culprit Says which one it was.
+   */
+  between(limit: number, culprit: () => Culprit): void {
+    const now = performance.now();
+    const ms = now - this.#since!;
+    this.#since = now;
+    if (ms > limit) this.#tell(ms, culprit());
+  }
+
+  /**
+   * A round took too long.
+   *
+   * @param ms How long, in milliseconds.
+   * @param count How many callbacks ran in it.
+   * @param culprit Says which one was the last.
+   */
+  round(ms: number, count: number, culprit: () => Culprit): void {
+    if (count === 1) return this.#tell(ms, culprit());
+    this.#since = performance.now();
+    this.#tell(ms, { who: `One of ${count} callbacks`, where: "a round" });
+  }
+
+  #tell(ms: number, { who, where }: Culprit): void {
+    if (this.#reported.has(where)) return;
+    if (this.#reported.size === MOST_REPORTS) return;
+    this.#reported.add(where);
+    this.#report(
+      new CallbackTooSlow(`${who} held the host for ${ms.toFixed(0)} ms`),
+      where,
+    );
+  }
+}
