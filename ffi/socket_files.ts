@@ -147,11 +147,13 @@ export class LockFile implements Disposable {
    *
    * @param path Where the file is, or is to be made.
    * @returns The lock; undefined if somebody else holds it.
-   * @throws {SystemError} When the file can't be opened.
+   * @throws {SystemError} When the file can't be opened, or is a symbolic link.
    */
   static take(path: string): LockFile | undefined {
     for (;;) {
-      const fd = openFile(path, POSIX.O_RDWR | POSIX.O_CREAT, 0o644);
+      // Where others can write, a link could lead to a file of this user's.
+      const flags = POSIX.O_RDWR | POSIX.O_CREAT | POSIX.O_NOFOLLOW;
+      const fd = openFile(path, flags, 0o600);
       if (files().flock(fd, LOCK_EX | LOCK_NB) !== 0) {
         closeDescriptor(fd);
         return undefined;
