@@ -43,9 +43,9 @@
  * whoever takes the toolkit down waits for that first.
  *
  * A loop that is attached may want to be held while it is polled, by the thread
- * that polls. The worker holds it from before POLLING to before REPORTED; the
- * main side waits for POLLING when it arms, since a change that nobody holds
- * the loop for would not be seen.
+ * that polls. The worker holds it as long as it is POLLING; the main side waits
+ * until HOLDS says so when it arms, since a change that nobody holds the loop for
+ * would not be seen.
  *
  * @module
  */
@@ -86,8 +86,8 @@ export const WORD = {
   UP: 6,
   /** 1 while the worker is in the toolkit's function. */
   POSTING: 7,
-  /** 1 if a loop could not be held in the present wait. */
-  NOT_HELD: 8,
+  /** 0 until it is known; then 1 if every loop is held, 2 if one is not. */
+  HOLDS: 8,
   /** Where the main thread was seen asleep: a descriptor; 0 if it was not. */
   SLEEPS_IN: 9,
   /** The number of control words. */
@@ -155,6 +155,8 @@ export interface PollLoopData {
   };
   /** What the C library was opened as on the main thread. */
   readonly library: string;
+  /** After so many milliseconds a report that nobody has heeded is made again. */
+  readonly again: number;
   /** The constants above: a closure-free function cannot see them. */
   readonly states: typeof STATE;
   /** The constants above. */
@@ -229,17 +231,19 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
       }
     };
   };
+  const held: (() => unknown)[] = [];
+  const release = () => {
+    while (held.length > 0) held.pop()!();
+  };
   try {
     const { poll } = Deno.dlopen(data.library, {
       poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
     }).symbols;
     let { table } = data;
     let holds: { acquire: () => unknown; release: () => unknown }[] = [];
-    const held: (() => unknown)[] = [];
     let probe = () => {};
-    const release = () => {
-      while (held.length > 0) held.pop()!();
-    };
+    /** Makes the present report. */
+    let say = () => {};
     let mail = 0;
     Atomics.store(control, words.UP, 1);
     Atomics.notify(control, words.UP);
@@ -248,9 +252,23 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
       if (state === states.ENDING) return;
       if (state !== states.ARMED) {
         // Returns at once if the word has changed since it was read.
-        Atomics.wait(control, words.STATE, state);
+        const isReported = state === states.REPORTED;
+        const patience = isReported ? data.again : Infinity;
+        const outcome = Atomics.wait(control, words.STATE, state, patience);
+        // The main side is slow, or the report got lost.
+        if (outcome === "timed-out") say();
         continue;
       }
+      // First of all: nobody can take it back and arm another wait, with a longer
+      // table or another function, while what came along is being looked at.
+      if (
+        Atomics.compareExchange(
+          control,
+          words.STATE,
+          states.ARMED,
+          states.POLLING,
+        ) !== states.ARMED
+      ) continue;
       for (; mail < control[words.MAIL]!; mail++) {
         const { message } = threads.receiveMessageOnPort(port)!;
         if (message.table) table = message.table;
@@ -263,23 +281,16 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
           }));
         }
       }
-      for (const hold of holds) {
-        // Never a release after an acquire that was refused.
-        if (hold.acquire()) held.push(hold.release);
-        else Atomics.store(control, words.NOT_HELD, 1);
+      if (holds.length > 0) {
+        let result = 1;
+        for (const hold of holds) {
+          // Never a release after an acquire that was refused.
+          if (hold.acquire()) held.push(hold.release);
+          else result = 2;
+        }
+        Atomics.store(control, words.HOLDS, result);
+        Atomics.notify(control, words.HOLDS);
       }
-      if (
-        Atomics.compareExchange(
-          control,
-          words.STATE,
-          states.ARMED,
-          states.POLLING,
-        ) !== states.ARMED
-      ) {
-        release();
-        continue;
-      }
-      if (holds.length > 0) Atomics.notify(control, words.STATE);
       const sequence = control[words.SEQUENCE]!;
       // Whatever it returns, interrupted included, the main side looks for
       // itself.
@@ -298,23 +309,34 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
         states.REPORTED,
       );
       Atomics.notify(control, words.STATE);
-      if (how === posts.MESSAGE) port.postMessage(sequence);
-      if (how === posts.NATIVE) {
-        post();
+      say = () => {
+        if (how === posts.MESSAGE) port.postMessage(sequence);
+        if (how !== posts.NATIVE) return;
+        // Whoever takes the toolkit down takes the report back first, and looks
+        // at POSTING then.
+        Atomics.store(control, words.POSTING, 1);
+        if (Atomics.load(control, words.STATE) === states.REPORTED) post();
         Atomics.store(control, words.POSTING, 0);
         Atomics.notify(control, words.POSTING);
-      }
+      };
+      say();
     }
   } catch (error) {
+    // Before the state, as above: who has seen that looks at POSTING.
+    const how = Atomics.load(control, words.POST);
+    if (how === posts.NATIVE) Atomics.store(control, words.POSTING, 1);
     // The message first: whoever sees the state looks for it at once.
     port.postMessage({ error });
     Atomics.store(control, words.STATE, states.FAILED);
     Atomics.notify(control, words.STATE);
     Atomics.store(control, words.UP, 1);
     Atomics.notify(control, words.UP);
+    Atomics.store(control, words.HOLDS, 1);
+    Atomics.notify(control, words.HOLDS);
+    release();
+    // A main thread inside the toolkit's loop gets no message.
+    if (how === posts.NATIVE) post();
     Atomics.store(control, words.POSTING, 0);
     Atomics.notify(control, words.POSTING);
-    // A main thread inside the toolkit's loop gets no message.
-    if (Atomics.load(control, words.POST) === posts.NATIVE) post();
   }
 }

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { monotonic } from "./monotonic.ts";
 import { libcPath } from "../ffi/libc.ts";
 import {
   type PackedHold,
@@ -21,12 +22,6 @@ import {
   STATE,
   WORD,
 } from "../ffi/poll_loop.ts";
-
-/**
- * How long a worker may take to come up, or to return from a `poll()` that was
- * woken, before it counts as dead.
- */
-const PATIENCE = 10_000;
 
 const NO_HOLDS: readonly PackedHold[] = [];
 
@@ -52,12 +47,46 @@ export interface HandOverListener {
   failed(error: Error): void;
 }
 
+type Worker = import("node:worker_threads").Worker;
+type MessagePort = import("node:worker_threads").MessagePort;
+
+/** What the worker's thread is given. */
+export interface WorkerData extends PollLoopData {
+  /** The worker's end of the channel. */
+  readonly port: MessagePort;
+}
+
+/** What a hand-over rests on: the seam where faults of a worker are tried. */
+export interface HandOverOptions {
+  /**
+   * Starts the thread that runs `pollLoop`.
+   *
+   * @default {one that runs it and nothing else}
+   */
+  startWorker?: (data: WorkerData) => Worker;
+  /**
+   * How long a worker may take to come up, or to return from a `poll()` that
+   * was woken, before it counts as dead. In milliseconds.
+   *
+   * @default {10_000}
+   */
+  patience?: number;
+  /**
+   * After how long a report is made again that nobody has heeded, in
+   * milliseconds.
+   *
+   * @default {1000}
+   */
+  again?: number;
+}
+
 /** A worker, from its start to its end. */
 export class HandOver {
   readonly #control = new Int32Array(new SharedArrayBuffer(4 * WORD.LENGTH));
   readonly #listener: HandOverListener;
-  readonly #worker: import("node:worker_threads").Worker;
-  readonly #port: import("node:worker_threads").MessagePort;
+  readonly #patience: number;
+  readonly #worker: Worker;
+  readonly #port: MessagePort;
   readonly #exited: Promise<void>;
   #table: Int32Array;
   #report: Report = "message";
@@ -70,56 +99,61 @@ export class HandOver {
    *
    * @param table The first table that it will poll.
    * @param listener What the worker's reports go to.
+   * @param options What it rests on.
    */
-  constructor(table: Int32Array, listener: HandOverListener) {
+  constructor(
+    table: Int32Array,
+    listener: HandOverListener,
+    options: HandOverOptions = {},
+  ) {
+    const {
+      startWorker = startPollLoop,
+      patience = 10_000,
+      again = 1000,
+    } = options;
     this.#table = table;
     this.#listener = listener;
+    this.#patience = patience;
     // Not imported: loading this module takes 5 ms, which a program that only
     // imports the reactor should not pay.
-    const { MessageChannel, Worker } = process.getBuiltinModule(
-      "node:worker_threads",
-    );
+    const { MessageChannel } = process.getBuiltinModule("node:worker_threads");
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    const data: PollLoopData = {
-      control: this.#control,
-      table,
-      port: port2,
-      library: libcPath(),
-      states: STATE,
-      words: WORD,
-      posts: POST,
-    };
     this.#control[WORD.POST] = POST.MESSAGE;
-    const source = `{
-      const threads = process.getBuiltinModule("node:worker_threads");
-      (${pollLoop})(threads.workerData, threads);
-    }`;
-    // Of node:worker_threads, because a web Worker could not be unref'ed: it
-    // would hold the process for as long as poll() blocks.
-    this.#worker = new Worker(
-      new URL(`data:text/javascript,${encodeURIComponent(source)}`),
-      // Without an `env` it would be given a copy of this process's, for which
-      // Deno asks whoever sits at the terminal.
-      { workerData: data, transferList: [port2], env: {} },
-    );
+    try {
+      this.#worker = startWorker({
+        control: this.#control,
+        table,
+        port: port2,
+        library: libcPath(),
+        again,
+        states: STATE,
+        words: WORD,
+        posts: POST,
+      });
+    } catch (error) {
+      port1.close();
+      throw error;
+    }
     this.#worker.unref();
     this.#worker.on("error", (error) => this.#failed(error as Error));
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#exited = promise;
     this.#worker.on("exit", (code) => {
+      // This may be told before the last message is.
+      if (!this.#over) this.#lookForFailure();
       this.#failed(new Error(`The worker ended by itself, with code ${code}`));
       resolve();
     });
     port1.on("message", (message) => this.#received(message));
     port1.unref();
+    void this.#lookForStart();
   }
 
   /** Blocks this thread until the worker is up, or has failed. */
   waitUntilUp(): void {
-    if (Atomics.wait(this.#control, WORD.UP, 0, PATIENCE) === "timed-out") {
-      this.#failed(new Error(`The worker did not start within ${PATIENCE} ms`));
-    }
+    const { UP } = WORD;
+    this.#hasStarted(Atomics.wait(this.#control, UP, 0, this.#patience));
     this.#lookForFailure();
   }
 
@@ -157,16 +191,18 @@ export class HandOver {
     // way then: that stays.
     const before = Atomics.load(control, WORD.STATE);
     if (before === STATE.FAILED) return true;
-    control[WORD.NOT_HELD] = 0;
+    control[WORD.HOLDS] = 0;
     Atomics.compareExchange(control, WORD.STATE, before, STATE.ARMED);
     Atomics.notify(control, WORD.STATE);
     if (holds.length === 0) return true;
     // Whatever happens to a loop that nobody holds, nobody is told of.
-    if (this.#outlast(WORD.STATE, STATE.ARMED)) {
-      return Atomics.load(control, WORD.NOT_HELD) === 0;
+    if (this.#outlast(WORD.HOLDS, 0)) {
+      return Atomics.load(control, WORD.HOLDS) === 1;
     }
     this.#failed(
-      new Error(`The worker did not hold the loops within ${PATIENCE} ms`),
+      new Error(
+        `The worker did not hold the loops within ${this.#patience} ms`,
+      ),
     );
     return true;
   }
@@ -183,7 +219,8 @@ export class HandOver {
    * Takes back what the worker was asked. On return it is not inside `poll()`,
    * and no report of that wait will be heeded.
    *
-   * @param wake Makes the `poll()` under way return.
+   * @param wake Makes the `poll()` under way return. If it throws, the worker
+   * counts as dead.
    */
   withdraw(wake: () => void): void {
     const control = this.#control;
@@ -193,17 +230,7 @@ export class HandOver {
       STATE.ARMED,
       STATE.PARKED,
     );
-    if (before === STATE.POLLING) {
-      wake();
-      if (!this.#outlast(WORD.STATE, STATE.POLLING)) {
-        this.#failed(
-          new Error(
-            `The worker did not return from poll() within ${PATIENCE} ms`,
-          ),
-        );
-        return;
-      }
-    }
+    if (before === STATE.POLLING && !this.#wakeUp(wake)) return;
     // A worker that is about to try its report again gives that up.
     Atomics.compareExchange(
       control,
@@ -223,10 +250,10 @@ export class HandOver {
    */
   waitForReport(ms: number): boolean {
     const control = this.#control;
-    for (const deadline = performance.now() + ms;;) {
+    for (const deadline = monotonic() + ms;;) {
       const state = Atomics.load(control, WORD.STATE);
       if (state !== STATE.ARMED && state !== STATE.POLLING) break;
-      const left = deadline - performance.now();
+      const left = deadline - monotonic();
       if (left <= 0) return false;
       // ARMED turns into POLLING without a word; what follows is told.
       Atomics.wait(control, WORD.STATE, state, left);
@@ -264,10 +291,14 @@ export class HandOver {
   settle(): void {
     const report = this.#report;
     if (typeof report !== "object" || report.synchronous) return;
-    if (this.#outlast(WORD.POSTING, 1)) return;
+    // It is not made again.
+    const { REPORTED, PARKED } = STATE;
+    Atomics.compareExchange(this.#control, WORD.STATE, REPORTED, PARKED);
+    Atomics.notify(this.#control, WORD.STATE);
+    if (this.#outlast(WORD.POSTING, 1) || this.#over) return;
     this.#failed(
       new Error(
-        `The worker did not return from the waker's function within ${PATIENCE} ms; one that waits for the work item has to be "synchronous"`,
+        `The worker did not return from the waker's function within ${this.#patience} ms; one that waits for the work item has to be "synchronous"`,
       ),
     );
   }
@@ -303,10 +334,7 @@ export class HandOver {
       // The next run may take the wake-up away, so it is waited for.
       this.withdraw(wake);
       this.settle();
-      this.#over = true;
-      Atomics.store(this.#control, WORD.STATE, STATE.ENDING);
-      Atomics.notify(this.#control, WORD.STATE);
-      this.#port.close();
+      this.#leave();
       this.#worker.ref();
       // By itself it would not exit while an inspector, or coverage, looks at it.
       void this.#postReturned().then(() => this.#worker.terminate());
@@ -326,6 +354,38 @@ export class HandOver {
     }
   }
 
+  /** Gets the worker out of its `poll()`. Returns whether it is. */
+  #wakeUp(wake: () => void): boolean {
+    try {
+      wake();
+    } catch (error) {
+      this.#failed(error as Error);
+      return false;
+    }
+    if (this.#outlast(WORD.STATE, STATE.POLLING)) return true;
+    this.#failed(
+      new Error(
+        `The worker did not return from poll() within ${this.#patience} ms`,
+      ),
+    );
+    return false;
+  }
+
+  /** On Deno's loop nobody waits for a worker, which may never come up. */
+  async #lookForStart(): Promise<void> {
+    const { UP } = WORD;
+    this.#hasStarted(
+      await Atomics.waitAsync(this.#control, UP, 0, this.#patience).value,
+    );
+  }
+
+  #hasStarted(outcome: "ok" | "not-equal" | "timed-out"): void {
+    if (outcome !== "timed-out") return;
+    this.#failed(
+      new Error(`The worker did not start within ${this.#patience} ms`),
+    );
+  }
+
   #send(mail: PollLoopMail): void {
     this.#port.postMessage(mail);
     this.#control[WORD.MAIL]!++;
@@ -334,9 +394,9 @@ export class HandOver {
   /** Waits until a word has another value. False when that takes too long. */
   #outlast(word: number, value: number): boolean {
     const control = this.#control;
-    for (const deadline = performance.now() + PATIENCE;;) {
+    for (const deadline = monotonic() + this.#patience;;) {
       if (Atomics.load(control, word) !== value) return true;
-      const left = deadline - performance.now();
+      const left = deadline - monotonic();
       if (left <= 0) return false;
       Atomics.wait(control, word, value, left);
     }
@@ -362,14 +422,39 @@ export class HandOver {
     this.#failed(new Error("The worker failed without saying why"));
   }
 
-  #failed(error: Error): void {
-    if (this.#over) return;
+  /** Nothing is heard of the worker any more, which is told to leave. */
+  #leave(): void {
     this.#over = true;
     Atomics.store(this.#control, WORD.STATE, STATE.ENDING);
     Atomics.notify(this.#control, WORD.STATE);
+    Atomics.notify(this.#control, WORD.UP); // Nobody waits for it to come up.
     this.#port.close();
+  }
+
+  #failed(error: Error): void {
+    if (this.#over) return;
+    this.#leave();
+    // Nobody else knows of it any more, and the toolkit may be taken down.
+    this.settle();
     // Whatever it still does. `end` waits for its exit.
     void this.#worker.terminate();
     this.#listener.failed(error);
   }
+}
+
+/** Starts the thread of a worker. */
+function startPollLoop(data: WorkerData): Worker {
+  const { Worker } = process.getBuiltinModule("node:worker_threads");
+  const source = `{
+    const threads = process.getBuiltinModule("node:worker_threads");
+    (${pollLoop})(threads.workerData, threads);
+  }`;
+  // Of node:worker_threads, because a web Worker could not be unref'ed: it
+  // would hold the process for as long as poll() blocks.
+  return new Worker(
+    new URL(`data:text/javascript,${encodeURIComponent(source)}`),
+    // Without an `env` it would be given a copy of this process's, for which
+    // Deno asks whoever sits at the terminal.
+    { workerData: data, transferList: [data.port], env: {} },
+  );
 }

@@ -14,6 +14,7 @@
  * @module
  */
 
+import { monotonic } from "./monotonic.ts";
 import { POLL } from "../ffi/constants.ts";
 import { linux } from "../ffi/libc.ts";
 import type { ReadinessSet } from "../ffi/readiness_set.ts";
@@ -56,9 +57,9 @@ export class PoolWait {
    */
   arm(timeout: number): void {
     this.#armed = true;
-    this.#begun ??= performance.now();
+    this.#begun ??= monotonic();
     if (this.#waiting === undefined) this.#waiting = this.#wait(timeout);
-    else if (timeout === 0) this.#set.wake();
+    else if (timeout === 0) this.#wake();
   }
 
   /** Whatever comes of the wait under way, nobody is told. */
@@ -74,8 +75,16 @@ export class PoolWait {
   end(): Promise<void> {
     this.#armed = false;
     if (this.#waiting === undefined) return Promise.resolve();
-    this.#set.wake();
+    this.#wake();
     return this.#waiting;
+  }
+
+  #wake(): void {
+    try {
+      this.#set.wake();
+    } catch {
+      // No wait here is long, so it ends by itself.
+    }
   }
 
   async #wait(timeout: number): Promise<void> {
@@ -87,7 +96,7 @@ export class PoolWait {
     if (!this.#armed) return;
     this.#armed = false;
     if (ready === 0 && wait > 0) this.#listener.quiet();
-    else if (performance.now() - this.#begun! > LONG) this.#listener.busy();
+    else if (monotonic() - this.#begun! > LONG) this.#listener.busy();
     else this.#listener.reported();
   }
 }

@@ -39,6 +39,8 @@
  * @module
  */
 
+import { clearTimeout, setImmediate, setTimeout } from "./host_timers.ts";
+import { monotonic } from "./monotonic.ts";
 import { DenoLoop, sleepProbe } from "../ffi/deno_loop.ts";
 import { hasRoomFor } from "../ffi/descriptor.ts";
 import {
@@ -393,7 +395,15 @@ export class TurnLoop {
   /** There is something to do that no descriptor tells of. */
   wake(): void {
     if (this.#phase !== "parked") return;
-    if (this.#set.wake()) this.#counters.wakes++;
+    try {
+      if (this.#set.wake()) this.#counters.wakes++;
+    } catch (error) {
+      // Nothing gets the worker out of its wait any more. Whoever has asked for
+      // it is not done yet.
+      queueMicrotask(() => {
+        if (!this.#ended()) this.#rounds.failed(error as Error);
+      });
+    }
     this.#ensureWaiter();
   }
 
@@ -446,6 +456,7 @@ export class TurnLoop {
       );
     }
     this.#withdraw();
+    if (this.#ended()) return true; // A worker that failed has done it.
     const attachments = this.#attachments;
     if (attachments.size > 0) {
       this.#phase = "running";
@@ -640,7 +651,12 @@ export class TurnLoop {
   #withdraw(): void {
     if (this.#phase !== "parked") return;
     this.#poolWait?.disarm();
-    this.#handOver?.withdraw(this.#wakeSet);
+    let handOver: HandOver | undefined;
+    while (handOver !== this.#handOver && !this.#ended()) {
+      handOver = this.#handOver;
+      handOver?.withdraw(this.#wakeSet);
+      // If it failed meanwhile, another has taken its place, and been armed.
+    }
   }
 
   #reported(): void {
@@ -704,16 +720,16 @@ export class TurnLoop {
     this.#rounds.begin();
     const before = counters.events;
     try {
-      let since = performance.now();
+      let since = monotonic();
       const end = since + this.#budget.ms;
       let ready = this.#drain(wait, briefly === "at once");
-      if (wait !== 0) since = performance.now();
+      if (wait !== 0) since = monotonic();
       for (;;) {
         counters.rounds++;
         const ran = this.#rounds.round(ready);
         counters.events += ran;
         if (this.#ended()) break;
-        const now = performance.now();
+        const now = monotonic();
         if (now - since > this.#tooLong) this.#rounds.slow(now - since);
         since = now;
         this.#spent = now >= end ||

@@ -68,6 +68,7 @@ class Shared {
       states: STATE,
       posts: POST,
       words: WORD,
+      again: 60_000,
       ...data,
     }, {
       receiveMessageOnPort: () => ({ message: this.mail.shift()! }),
@@ -345,16 +346,16 @@ testProgram(
     });
     shared.run();
     assertEquals(seen, [
-      `acquire ${STATE.ARMED}`,
-      `refuse ${STATE.ARMED}`,
+      `acquire ${STATE.POLLING}`,
+      `refuse ${STATE.POLLING}`,
       `release ${STATE.POLLING}`,
     ]);
-    assertEquals(shared.control[WORD.NOT_HELD], 1);
+    assertEquals(shared.control[WORD.HOLDS], 2);
   },
 );
 
 testProgram(
-  "pollLoop() lets go of a loop whose wait was taken back meanwhile",
+  "pollLoop() lets go of a loop when the end comes meanwhile",
   () => {
     const shared = new Shared();
     const seen: string[] = [];
@@ -367,7 +368,7 @@ testProgram(
     shared.send({ holds: [{ acquire: acquire.call, release: release.call }] });
     shared.run();
     assertEquals(seen, ["acquire", "release"]);
-    assertEquals(shared.messages, []);
+    assertEquals(shared.state, STATE.ENDING);
   },
 );
 
