@@ -18,14 +18,16 @@
  */
 
 import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
-import { check, ERRNO, interrupted } from "./errno.ts";
+import { check, ERRNO, interrupted, systemError } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
-import { errno, libc, linux, type LinuxLibc } from "./libc.ts";
+import { errno, type Libc, libc, linux, type LinuxLibc } from "./libc.ts";
+import { wakeUp } from "./poll_set.ts";
 import {
   INTERNAL,
   LONGEST_WAIT,
   type ReadinessSet,
   type Registration,
+  wholeMilliseconds,
 } from "./readiness_set.ts";
 
 const { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET } = LINUX_ONLY;
@@ -54,6 +56,28 @@ interface AlwaysReady {
   mask: number;
 }
 
+/** The system calls that a set makes. */
+export type EpollCalls =
+  & Pick<Libc, "close" | "write">
+  & Pick<
+    LinuxLibc,
+    | "dup3"
+    | "epoll_create1"
+    | "epoll_ctl"
+    | "epoll_wait"
+    | "eventfd"
+    | "timerfd_create"
+    | "timerfd_settime"
+  >;
+
+/** What a set rests on: the seam where faults of the system are tried. */
+export interface EpollSetOptions {
+  /** @default {libc() and linux()} */
+  libc?: EpollCalls;
+  /** Tells files apart. @default {new FileIdentities()} */
+  identities?: FileIdentities;
+}
+
 /** See the module's documentation. */
 export class EpollSet implements ReadinessSet {
   readonly backend = "epoll";
@@ -65,8 +89,12 @@ export class EpollSet implements ReadinessSet {
   results: Int32Array = new Int32Array(BATCH * STRIDE);
   stale = false;
 
-  readonly #libc: LinuxLibc = linux();
-  readonly #set: number;
+  readonly #libc: Omit<EpollCalls, "close" | "write">;
+  readonly #posix: Pick<EpollCalls, "close" | "write">;
+  /** -1 when it is lost: see {@linkcode rebuild}. */
+  #set: number;
+  /** Why it is lost. */
+  #loss: unknown;
   /**
    * A set around the set, made when somebody asks for one descriptor to wait
    * for: it stays the same file when the inner one is rebuilt.
@@ -92,10 +120,13 @@ export class EpollSet implements ReadinessSet {
    * so does this set.
    */
   readonly #alwaysReady = new Map<number, AlwaysReady>();
-  readonly #identities = new FileIdentities();
+  readonly #identities: FileIdentities;
 
   /** Makes an empty set: three descriptors. */
-  constructor() {
+  constructor(options: EpollSetOptions = {}) {
+    this.#libc = options.libc ?? linux();
+    this.#posix = options.libc ?? libc();
+    this.#identities = options.identities ?? new FileIdentities();
     const { epoll_create1, eventfd, timerfd_create } = this.#libc;
     const { CLOEXEC, NONBLOCK } = LINUX_ONLY;
     const action = "Cannot make an epoll set";
@@ -118,23 +149,29 @@ export class EpollSet implements ReadinessSet {
   }
 
   get pollable(): number {
-    if (this.#outer < 0) {
-      const action = "Cannot make an epoll set";
-      this.#outer = check(
-        this.#libc.epoll_create1(LINUX_ONLY.CLOEXEC),
-        action,
-      );
+    if (this.#outer >= 0) return this.#outer;
+    const action = "Cannot make an epoll set";
+    this.#outer = check(this.#libc.epoll_create1(LINUX_ONLY.CLOEXEC), action);
+    try {
       check(this.#nest(), action);
+    } catch (error) {
+      // One with nothing inside would never be readable.
+      this.#posix.close(this.#outer);
+      this.#outer = -1;
+      throw error;
     }
     return this.#outer;
   }
 
   get immediate(): boolean {
-    if (this.#alwaysReady.size === 0) return false; // As nearly always.
+    // As nearly always. A look at a set that is lost tells so.
+    if (this.#alwaysReady.size === 0) return this.#set < 0;
     return [...this.#alwaysReady.values()].some(({ mask }) => mask !== 0);
   }
 
   add(fd: number, serial: number, mask: number): number {
+    // As a member twice, its own would lose what it is there for (EEXIST below).
+    if (fd === this.#wake || fd === this.#timer) return ERRNO.EINVAL!;
     if (this.#control(EPOLL_CTL_ADD, fd, serial, mask) === 0) return 0;
     const reason = this.#reason(EPOLL_CTL_ADD, fd, serial, mask);
     switch (reason) {
@@ -181,7 +218,7 @@ export class EpollSet implements ReadinessSet {
     const wait = this.immediate ? 0 : timeout;
     const { epoll_wait } = this.#libc;
     const found = epoll_wait(this.#set, this.results, BATCH, wait);
-    const count = found < 0 ? interrupted() : found;
+    const count = found < 0 ? this.#nothing() : found;
     for (let i = 0; i < count; i++) {
       const at = i * STRIDE + OFFSET;
       if (this.results[at + 1] === INTERNAL) this.#settle(this.results[at]!);
@@ -193,43 +230,37 @@ export class EpollSet implements ReadinessSet {
     this.stale = false;
     if (ms === 0 || this.immediate) return 0;
     const due = ms < 0 ? Infinity : deadline;
-    if (due !== this.#programmed) this.#program(ms, due);
-    return -1;
+    if (due === this.#programmed || this.#program(ms, due)) return -1;
+    // Whoever waits has a timeout as well.
+    return wholeMilliseconds(ms);
   }
 
   sooner(ms: number, deadline: number): boolean {
     // A timer that was cancelled leaves the earlier setting behind: one idle
     // wake-up is cheaper than a system call for every cancellation.
-    if (deadline < this.#programmed) this.#program(ms, deadline);
-    return true;
+    return deadline >= this.#programmed || this.#program(ms, deadline);
   }
 
   wake(): boolean {
     if (this.#wakePending) return false;
-    this.#wakePending = true;
     // Nobody reads the eventfd. Registered as edge-triggered, each write is an
     // event of its own, and its counter lasts for 2^64 writes.
-    libc().write(this.#wake, ONE, 8);
+    wakeUp(this.#posix, this.#wake, ONE);
+    this.#wakePending = true;
     return true;
   }
 
+  /**
+   * See the interface. When it fails the set is lost, with all that was in it:
+   * from then on nobody sleeps, and every look at it throws the same.
+   */
   rebuild(live: Iterable<Registration>): Registration[] {
-    const action = "Cannot rebuild the epoll set";
-    const { epoll_create1, dup3 } = this.#libc;
-    const { CLOEXEC } = LINUX_ONLY;
-    let fresh = epoll_create1(CLOEXEC);
-    if (fresh < 0) {
-      // There may be no descriptor left but the old set's own.
-      libc().close(this.#set);
-      fresh = check(epoll_create1(CLOEXEC), action);
+    try {
+      this.#replace();
+    } catch (error) {
+      this.#lose(error);
+      throw error;
     }
-    // The new set takes the old one's number, which the worker polls.
-    if (fresh !== this.#set) {
-      check(dup3(fresh, this.#set, CLOEXEC), action);
-      libc().close(fresh);
-    }
-    check(this.#addInternals(), action);
-    if (this.#outer >= 0) check(this.#nest(), action);
     const lost: Registration[] = [];
     for (const registration of live) {
       const { fd, serial, mask } = registration;
@@ -242,9 +273,66 @@ export class EpollSet implements ReadinessSet {
 
   close(): void {
     for (const fd of [this.#outer, this.#timer, this.#wake, this.#set]) {
-      if (fd >= 0) libc().close(fd);
+      if (fd >= 0) this.#posix.close(fd);
     }
     this.#identities.close();
+  }
+
+  /** Puts an empty set in the place of the present one. */
+  #replace(): void {
+    const action = "Cannot rebuild the epoll set";
+    const { epoll_create1 } = this.#libc;
+    const { CLOEXEC } = LINUX_ONLY;
+    const number = this.#set;
+    let fresh = epoll_create1(CLOEXEC);
+    if (fresh < 0) {
+      // There may be no descriptor left but the old set's own.
+      this.#posix.close(number);
+      this.#set = -1;
+      fresh = this.#set = check(epoll_create1(CLOEXEC), action);
+      if (fresh !== number) {
+        // To take it back would close what another thread has opened.
+        throw new Error(`${action}: its number ${number} is in use`);
+      }
+    }
+    // The new set takes the old one's number, which the worker polls.
+    if (fresh !== number) this.#renumber(fresh, number, action);
+    check(this.#addInternals(), action);
+    if (this.#outer >= 0) check(this.#nest(), action);
+  }
+
+  /**
+   * Gives a new set the number of the old one. dup3() may be interrupted, or
+   * say EBUSY when it meets another thread's open() (dup(2)).
+   */
+  #renumber(fresh: number, number: number, action: string): void {
+    try {
+      for (let before = 0;;) {
+        if (this.#libc.dup3(fresh, number, LINUX_ONLY.CLOEXEC) >= 0) return;
+        const reason = errno();
+        if (reason === before) throw systemError(action, reason);
+        before = reason;
+      }
+    } finally {
+      this.#posix.close(fresh);
+    }
+  }
+
+  /** There is no set any more. */
+  #lose(reason: unknown): void {
+    this.#loss = reason;
+    if (this.#set >= 0) this.#posix.close(this.#set);
+    this.#set = this.table[0] = -1;
+  }
+
+  /**
+   * What a look that failed has found.
+   *
+   * @throws {SystemError} When it was not interrupted.
+   */
+  #nothing(): 0 {
+    if (this.#loss !== undefined) throw this.#loss;
+    return interrupted();
   }
 
   #control(
@@ -324,7 +412,8 @@ export class EpollSet implements ReadinessSet {
     return at / STRIDE;
   }
 
-  #program(ms: number, deadline: number): void {
+  /** Sets the timer. Returns whether that could be done. */
+  #program(ms: number, deadline: number): boolean {
     const delay = this.#delay;
     if (ms < 0) {
       delay[4] = delay[6] = 0; // Zero disarms it.
@@ -339,7 +428,9 @@ export class EpollSet implements ReadinessSet {
         Math.ceil((whole - seconds * 1000) * 1e6) + 1,
       );
     }
-    this.#libc.timerfd_settime(this.#timer, 0, delay, null);
-    this.#programmed = deadline;
+    const result = this.#libc.timerfd_settime(this.#timer, 0, delay, null);
+    // What it was set to before, it still is.
+    if (result === 0) this.#programmed = deadline;
+    return result === 0;
   }
 }

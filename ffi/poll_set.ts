@@ -16,9 +16,9 @@
  */
 
 import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
-import { check, ERRNO, interrupted } from "./errno.ts";
+import { check, ERRNO, interrupted, systemError } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
-import { type Libc, libc, linux } from "./libc.ts";
+import { errno, type Libc, libc, linux, type LinuxLibc } from "./libc.ts";
 import {
   INTERNAL,
   type ReadinessSet,
@@ -30,6 +30,19 @@ const STRIDE = 3;
 const OFFSET = 1;
 /** The table's room at first, in descriptors. */
 const ROOM = 64;
+
+/** The system calls that a set makes. */
+export type PollCalls =
+  & Pick<Libc, "close" | "fcntl" | "pipe" | "poll" | "read" | "write">
+  & Partial<Pick<LinuxLibc, "eventfd">>;
+
+/** What a set rests on: the seam where faults of the system are tried. */
+export interface PollSetOptions {
+  /** With `eventfd` on Linux. @default {libc() and linux()} */
+  libc?: PollCalls;
+  /** Tells files apart. @default {new FileIdentities()} */
+  identities?: FileIdentities;
+}
 
 /** See the module's documentation. */
 export class PollSet implements ReadinessSet {
@@ -43,7 +56,7 @@ export class PollSet implements ReadinessSet {
   table: Int32Array = new Int32Array(new SharedArrayBuffer(ROOM * 8));
   stale = true;
 
-  readonly #libc: Libc = libc();
+  readonly #libc: PollCalls;
   /**
    * struct pollfd: the descriptor, then the events asked for in the lower and
    * those found in the upper half of a word.
@@ -53,14 +66,16 @@ export class PollSet implements ReadinessSet {
   readonly #files: (FileIdentity | undefined)[] = [];
   #count = 0;
   readonly #slots = new Map<number, number>();
-  readonly #identities = new FileIdentities();
+  readonly #identities: FileIdentities;
   readonly #wakeEnds: readonly [read: number, write: number];
   readonly #wakeBytes = new Uint8Array(8).fill(1);
   #wakePending = false;
 
   /** Makes an empty set: one or two descriptors, for wake-ups. */
-  constructor() {
-    this.#wakeEnds = makeWake();
+  constructor(options: PollSetOptions = {}) {
+    this.#libc = options.libc ?? libc();
+    this.#identities = options.identities ?? new FileIdentities();
+    this.#wakeEnds = makeWake(options.libc);
     this.#append(this.#wakeEnds[0], INTERNAL, POLL.IN, undefined);
   }
 
@@ -119,10 +134,7 @@ export class PollSet implements ReadinessSet {
       if (mask === 0) continue;
       ready--;
       const fd = own[2 * slot]!;
-      if (slot === 0) {
-        this.#libc.read(fd, this.#wakeBytes, 8);
-        this.#wakePending = false;
-      }
+      if (slot === 0) this.#takeWake(fd);
       const at = STRIDE * found++;
       this.results[at] = mask;
       this.results[at + 1] = fd;
@@ -150,9 +162,9 @@ export class PollSet implements ReadinessSet {
 
   wake(): boolean {
     if (this.#wakePending) return false;
-    this.#wakePending = true;
     this.#wakeBytes.fill(1);
-    this.#libc.write(this.#wakeEnds[1], this.#wakeBytes, 8);
+    wakeUp(this.#libc, this.#wakeEnds[1], this.#wakeBytes);
+    this.#wakePending = true;
     return true;
   }
 
@@ -163,6 +175,25 @@ export class PollSet implements ReadinessSet {
   close(): void {
     for (const fd of new Set(this.#wakeEnds)) this.#libc.close(fd);
     this.#identities.close();
+  }
+
+  /**
+   * Takes a wake-up back.
+   *
+   * @throws {SystemError} When that can't be done: it would wake without end.
+   */
+  #takeWake(fd: number): void {
+    this.#wakePending = false;
+    for (let before = 0;;) {
+      if (this.#libc.read(fd, this.#wakeBytes, 8) >= 0) return;
+      const reason = errno();
+      // Not now is as good. Interrupted, it is there the next time.
+      if (reason === ERRNO.EAGAIN || reason === ERRNO.EINTR) return;
+      if (reason === before) {
+        throw systemError("Cannot take back a wake-up", reason);
+      }
+      before = reason;
+    }
   }
 
   #append(
@@ -194,23 +225,45 @@ function doubled(array: Int32Array): Int32Array<ArrayBuffer> {
 }
 
 /**
+ * Makes a descriptor readable that somebody waits for. It is tried until errno
+ * says the same twice, because errno alone is not always to be trusted (see
+ * `errno`).
+ *
+ * @throws {SystemError} When it can't be done: somebody has closed it.
+ */
+export function wakeUp(
+  libc: Pick<Libc, "write">,
+  fd: number,
+  bytes: BufferSource,
+): void {
+  for (let before = 0;;) {
+    if (libc.write(fd, bytes, 8) >= 0) return;
+    const reason = errno();
+    if (reason === before) throw systemError("Cannot wake a wait", reason);
+    before = reason;
+  }
+}
+
+/**
  * A descriptor to write to and one that is readable then: an eventfd is both,
  * elsewhere it takes a pipe.
  */
-function makeWake(): readonly [read: number, write: number] {
+function makeWake(
+  calls: PollCalls | undefined,
+): readonly [read: number, write: number] {
   const action = "Cannot make a wake-up descriptor";
   if (Deno.build.os === "linux") {
-    const fd = check(
-      linux().eventfd(0, LINUX_ONLY.CLOEXEC | LINUX_ONLY.NONBLOCK),
-      action,
-    );
+    const { CLOEXEC, NONBLOCK } = LINUX_ONLY;
+    const { eventfd } = calls ?? linux();
+    const fd = check(eventfd!(0, CLOEXEC | NONBLOCK), action);
     return [fd, fd];
   }
+  const { fcntl, pipe } = calls ?? libc();
   const ends = new Int32Array(2);
-  check(libc().pipe(ends), action);
+  check(pipe(ends), action);
   for (const fd of ends) {
-    libc().fcntl(fd, POSIX.F_SETFD, POSIX.FD_CLOEXEC);
-    libc().fcntl(fd, POSIX.F_SETFL, POSIX.O_NONBLOCK);
+    fcntl(fd, POSIX.F_SETFD, POSIX.FD_CLOEXEC);
+    fcntl(fd, POSIX.F_SETFL, POSIX.O_NONBLOCK);
   }
   return [ends[0]!, ends[1]!];
 }
