@@ -2,15 +2,16 @@
  * Which file a number stands for.
  *
  * A number that is closed is soon used again, and nothing about the number tells.
- * The device and the inode of its file do, from `fstat`, but for one kind: what
- * Linux calls anonymous (eventfds, timerfds, inotify, ...) all share one inode.
- * For these an epoll set serves as the witness: it knows its members by open file
- * and number together (fs/eventpoll.c).
+ * The device and the inode of its file do, from `fstat`, but for two kinds. The
+ * two ends of a pipe share an inode: there the access mode tells. And what Linux
+ * calls anonymous (eventfds, timerfds, inotify, ...) all share one. For these an
+ * epoll set serves as the witness: it knows its members by open file and number
+ * together (fs/eventpoll.c).
  *
  * @module
  */
 
-import { LINUX_ONLY } from "./constants.ts";
+import { LINUX_ONLY, POSIX } from "./constants.ts";
 import { errno, libc, linux } from "./libc.ts";
 
 const onLinux = Deno.build.os === "linux";
@@ -20,8 +21,14 @@ const status = new Int32Array(64);
 
 /** Where `st_mode` stands in Linux's struct stat, in words. */
 const MODE = Deno.build.arch === "x86_64" ? 6 : 4;
-/** The bits of the mode that tell the kind of file: none, of an anonymous one. */
+/** The bits of the mode that tell the kind of file. */
 const S_IFMT = 0o170000;
+/** None of them: what Linux calls anonymous. */
+const ANONYMOUS = 0;
+/** A pipe. */
+const S_IFIFO = 0o010000;
+/** The bits of a file's flags that say how it was opened. */
+const O_ACCMODE = 3;
 
 /** A file, as far as it can be told from others. */
 export interface FileIdentity {
@@ -29,6 +36,8 @@ export interface FileIdentity {
   readonly inodeLow: number;
   readonly inodeHigh: number;
   readonly anonymous: boolean;
+  /** Of a pipe: whether this is its end to read or to write. */
+  readonly access: number | undefined;
 }
 
 /** Tells whether numbers still stand for the files that they stood for. */
@@ -43,8 +52,9 @@ export class FileIdentities {
    */
   identify(fd: number): FileIdentity | number {
     if (libc().fstat(fd, status) !== 0) return whyNoStatus(fd);
-    const anonymous = onLinux && (status[MODE]! & S_IFMT) === 0 &&
-      this.#testify(fd);
+    const kind = onLinux ? status[MODE]! & S_IFMT : undefined;
+    const access = kind === S_IFIFO ? accessOf(fd) : undefined;
+    const anonymous = kind === ANONYMOUS && this.#testify(fd);
     // It begins alike where it matters, on Linux (x86-64, arm64) and macOS: the
     // device in word 0, the inode in words 2 and 3.
     return {
@@ -52,6 +62,7 @@ export class FileIdentities {
       inodeLow: status[2]!,
       inodeHigh: status[3]!,
       anonymous,
+      access,
     };
   }
 
@@ -77,7 +88,8 @@ export class FileIdentities {
       return epoll_ctl(this.#witness, MOD, fd, this.#event) === 0;
     }
     return libc().fstat(fd, status) === 0 && status[0] === identity.device &&
-      status[2] === identity.inodeLow && status[3] === identity.inodeHigh;
+      status[2] === identity.inodeLow && status[3] === identity.inodeHigh &&
+      (identity.access === undefined || identity.access === accessOf(fd));
   }
 
   /** The number is of no interest any more. */
@@ -91,6 +103,11 @@ export class FileIdentities {
   close(): void {
     if (this.#witness >= 0) libc().close(this.#witness);
   }
+}
+
+/** How a file was opened: O_RDONLY, O_WRONLY or O_RDWR. */
+function accessOf(fd: number): number {
+  return libc().fcntl(fd, POSIX.F_GETFL, 0) & O_ACCMODE;
 }
 
 /** Looks until errno says the same twice: one look is not always to be trusted. */

@@ -133,9 +133,12 @@ class Entry implements Registration {
   /** What the set is asked for. */
   mask: number;
   reader: ReadDescriptor | undefined;
+  /** What it promised when it was added. */
+  readerOwned = false;
   readerRound = 0;
   readerStack: string | undefined;
   writer: WriteDescriptor | undefined;
+  writerOwned = false;
   writerRound = 0;
   writerStack: string | undefined;
   /**
@@ -181,6 +184,8 @@ class Entry implements Registration {
 export interface DescriptorsOptions {
   /** The set, made at the first use. Throws if there can be none. */
   set: () => ReadinessSet;
+  /** Throws if nothing can be watched any more. */
+  requireOpen: (action: string) => void;
   /** The set was changed. */
   changed: () => void;
   /** What keeps the process alive has changed. */
@@ -241,6 +246,16 @@ const MOST_ORPHANS = 4096;
 /** Those with registrations: what a descriptor leaves before it is closed. */
 const inUse = new Set<Descriptors>();
 
+/** An object's label, if it is one and can be read. */
+function labelOf(object: ReadDescriptor | WriteDescriptor): string | undefined {
+  try {
+    const { label } = object;
+    return typeof label === "string" ? label : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** What `inspect()` says of an entry. */
 function reportOn(entry: Entry): DescriptorReport {
   const { fd, interest: mask, reader, writer } = entry;
@@ -254,14 +269,14 @@ function reportOn(entry: Entry): DescriptorReport {
   if (writer !== undefined) {
     watchers.unshift({
       kind: "writer",
-      label: writer.label,
+      label: labelOf(writer),
       stack: entry.writerStack,
     });
   }
   if (reader !== undefined) {
     watchers.unshift({
       kind: "reader",
-      label: reader.label,
+      label: labelOf(reader),
       stack: entry.readerStack,
     });
   }
@@ -352,12 +367,15 @@ export class Descriptors {
         `Cannot ${action}: descriptor ${fd} already has another reader`,
       );
     }
+    const owned = reader.owned === true;
+    const stack = this.#stack();
     this.removeReader(reader); // It may have had another number before.
     this.#register(fd, action, POLL.IN, (entry) => {
       entry.reader = reader;
-      entry.owned ||= reader.owned === true;
+      entry.readerOwned = owned;
+      entry.owned ||= owned;
       entry.readerRound = this.#round;
-      entry.readerStack = this.#stack();
+      entry.readerStack = stack;
       this.#readers.set(reader, entry);
     });
   }
@@ -374,12 +392,15 @@ export class Descriptors {
         `Cannot ${action}: descriptor ${fd} already has another writer`,
       );
     }
+    const owned = writer.owned === true;
+    const stack = this.#stack();
     this.removeWriter(writer); // It may have had another number before.
     this.#register(fd, action, POLL.OUT, (entry) => {
       entry.writer = writer;
-      entry.owned ||= writer.owned === true;
+      entry.writerOwned = owned;
+      entry.owned ||= owned;
       entry.writerRound = this.#round;
-      entry.writerStack = this.#stack();
+      entry.writerStack = stack;
       this.#writers.set(writer, entry);
     });
   }
@@ -639,6 +660,7 @@ export class Descriptors {
     mask: number,
     attach: (entry: Entry) => void,
   ): void {
+    this.#options.requireOpen(action); // Its "fileno()" may have ended it.
     const set = this.#options.set();
     let entry = this.#entries[fd];
     if (entry === undefined) {
@@ -671,7 +693,8 @@ export class Descriptors {
   /** Somebody has left the entry, or asks for something else. */
   #update(entry: Entry): void {
     const { reader, writer } = entry;
-    const owned = reader?.owned === true || writer?.owned === true;
+    const owned = reader !== undefined && entry.readerOwned ||
+      writer !== undefined && entry.writerOwned;
     // Up to now its owner has vouched for it.
     if (entry.owned && !owned) entry.proof = this.#stamp();
     entry.owned = owned;
@@ -802,9 +825,10 @@ export class Descriptors {
       );
     for (const observer of observers) observer.lost(reason());
     for (const object of objects) {
-      if (object !== asker) {
-        this.#options.defer(() => this.#tell(object, reason()));
-      }
+      if (object === asker) continue;
+      // What its callback returns or throws now would tell it a second time.
+      if (this.#current === object) this.#current = undefined;
+      this.#options.defer(() => this.#tell(object, reason()));
     }
   }
 
@@ -821,6 +845,10 @@ export class Descriptors {
       return;
     }
     this.#orphans.clear();
+    // A new set takes every number for what it was registered as.
+    for (const entry of this.#all()) {
+      if (!set.holds(entry.fd, entry.serial, entry.mask)) this.#wentAway(entry);
+    }
     for (const { fd, serial } of set.rebuild(this.#all())) {
       const entry = this.#entries[fd];
       if (entry?.serial === serial) this.#wentAway(entry);
@@ -923,20 +951,22 @@ export class Descriptors {
   ): void {
     // It has led to that by itself, by closing the descriptor for one.
     if (this.#current !== object) return;
-    const { readConnectionLost } = object as ReadDescriptor;
-    if (
-      method === "doRead" && reason instanceof ConnectionDone &&
-      typeof readConnectionLost === "function"
-    ) {
-      this.removeReader(object as ReadDescriptor);
+    if (method === "doRead" && reason instanceof ConnectionDone) {
+      let understood = false;
       const went = callGuarded(
-        () => readConnectionLost.call(object, reason),
+        () => {
+          const { readConnectionLost } = object as ReadDescriptor;
+          understood = typeof readConnectionLost === "function";
+          if (!understood) return;
+          this.removeReader(object as ReadDescriptor);
+          return readConnectionLost!.call(object, reason);
+        },
         (error) => {
           reason = asError(error);
           this.#options.report(error, "readConnectionLost");
         },
       );
-      if (went) return;
+      if (went && understood) return;
     }
     this.#drop(object);
     this.#tell(object, reason);
