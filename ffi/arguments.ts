@@ -34,7 +34,8 @@ export function checkInteger(
 ): number {
   if (Number.isInteger(value)) {
     const integer = value as number;
-    if (integer >= least && integer <= most) return integer;
+    // Deno takes no -0 for an int.
+    if (integer >= least && integer <= most) return integer + 0;
   }
   const Class = typeof value === "number" ? RangeError : TypeError;
   throw new Class(
@@ -96,13 +97,13 @@ export function complaint(
 export function show(value: unknown): string {
   switch (typeof value) {
     case "string":
-      return JSON.stringify(cut(value));
+      return quoted(value);
     case "bigint":
       return `${cut(value.toString())}n`;
     case "number":
       return Object.is(value, -0) ? "-0" : String(value);
     case "symbol":
-      return cut(value.toString());
+      return printable(value.toString());
     case "function":
       return labelled("function", () => ownString(value, "name"));
     case "object":
@@ -112,6 +113,21 @@ export function show(value: unknown): string {
     default:
       return String(value);
   }
+}
+
+/** What JSON lets stand, and a terminal or an editor may obey. */
+const INVISIBLE = /[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+function quoted(text: string): string {
+  return JSON.stringify(cut(text)).replace(
+    INVISIBLE,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** The same for a name, which stands there without quotes. */
+function printable(text: string): string {
+  return quoted(text).slice(1, -1).replaceAll('\\"', '"');
 }
 
 function cut(text: string): string {
@@ -127,7 +143,7 @@ function cut(text: string): string {
 function labelled(kind: string, name: () => string | undefined): string {
   try {
     const found = name();
-    return found ? `${kind} ${cut(found)}` : kind;
+    return found ? `${kind} ${printable(found)}` : kind;
   } catch {
     return kind;
   }

@@ -52,7 +52,7 @@ const ROWS: readonly Row[] = [
   ["EPIPE", 32, 32, "broken pipe"],
   ["ENAMETOOLONG", 36, 63, "file name too long"],
   ["ENOSYS", 38, 78, "not implemented by this system"],
-  ["ELOOP", 40, 62, "too many symbolic links"],
+  ["ELOOP", 40, 62, "too many symbolic links, or sets within sets"],
   ["EPROTO", 71, 100, "protocol error"],
   ["EOVERFLOW", 75, 84, "value too large"],
   ["ENOTSOCK", 88, 38, "not a socket"],

@@ -150,7 +150,8 @@ export const LONGEST_WAIT = 2147483647;
  * range of a C int.
  */
 export function wholeMilliseconds(ms: number): number {
-  return ms < 0 ? -1 : Math.min(Math.ceil(ms), LONGEST_WAIT);
+  // Deno takes no -0 for an int.
+  return ms < 0 ? -1 : Math.min(Math.ceil(ms), LONGEST_WAIT) + 0;
 }
 
 /** The shorter of two timeouts for `poll()`, of which -1 is the longest. */

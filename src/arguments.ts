@@ -102,7 +102,7 @@ export function checkFd(value: unknown, action: string, name: string): number {
     name = `${name}.fileno()`;
   }
   if (Number.isInteger(fd) && fd as number >= 0 && fd as number <= MAX_INT) {
-    return fd as number;
+    return (fd as number) + 0; // There is no descriptor -0.
   }
   const Class = typeof fd === "number" ? RangeError : TypeError;
   throw new Class(

@@ -4,7 +4,12 @@
  * @module
  */
 
-import { LentDescriptors } from "../ffi/lent_descriptors.ts";
+import { monotonic } from "./monotonic.ts";
+import { checkInteger, MAX_INT } from "../ffi/arguments.ts";
+import {
+  type LentDescriptor,
+  LentDescriptors,
+} from "../ffi/lent_descriptors.ts";
 import { callNow, type NativeCall, packCall } from "../ffi/native_call.ts";
 import type { PackedHold } from "../ffi/poll_loop.ts";
 import type { ReadinessSet } from "../ffi/readiness_set.ts";
@@ -142,7 +147,7 @@ export class Attachments {
       if (layout !== this.#layout || !goOn()) break;
       if (!this.#isActive(member) || member.prepared === undefined) continue;
       const ready = member.collect(this.#lent);
-      if (!ready && performance.now() < member.deadline) continue;
+      if (!ready && monotonic() < member.deadline) continue;
       stepped++;
       if (member.failures > 0) { // It is asked again, and not stepped.
         member.prepared = undefined;
@@ -164,7 +169,7 @@ export class Attachments {
         member.prepared === undefined ? 0 : member.deadline,
       );
     }
-    return nearest === Infinity ? -1 : Math.max(0, nearest - performance.now());
+    return nearest === Infinity ? -1 : Math.max(0, nearest - monotonic());
   }
 
   /** Asks all loops that have to be asked what they wait for. */
@@ -233,7 +238,7 @@ export class Attachments {
   report(): AttachmentReport[] {
     return this.#members.map((member) => {
       const { descriptors = [] } = member.prepared ?? {};
-      const left = Math.max(0, member.deadline - performance.now());
+      const left = Math.max(0, member.deadline - monotonic());
       return {
         descriptors: descriptors.map(({ fd, events }) => ({ fd, events })),
         timeout: left === Infinity ? -1 : left,
@@ -273,11 +278,11 @@ export class Attachments {
       member.prepared = checkPrepared(member.loop.prepare());
       member.failures = 0;
       const { timeout } = member.prepared;
-      member.deadline = timeout < 0 ? Infinity : performance.now() + timeout;
+      member.deadline = timeout < 0 ? Infinity : monotonic() + timeout;
     } catch (error) {
       this.#options.report(error, "prepare of an attached loop");
       member.prepared = NOTHING;
-      member.deadline = performance.now() + RETRY;
+      member.deadline = monotonic() + RETRY;
       if (++member.failures === MOST_FAILURES) {
         this.#options.report(
           new Error(
@@ -404,16 +409,24 @@ function checkPrepared(value: Prepared): Prepared {
   if (typeof timeout !== "number" || Number.isNaN(timeout)) {
     throw new TypeError(complaint(timeout, action, "timeout", "a number"));
   }
-  descriptors.forEach(({ fd, events }, i) => {
-    if (Number.isInteger(fd) && Number.isInteger(events)) return;
-    throw new TypeError(
-      complaint(
-        Number.isInteger(fd) ? events : fd,
-        action,
-        `descriptors[${i}].${Number.isInteger(fd) ? "events" : "fd"}`,
-        "an integer",
-      ),
-    );
-  });
-  return value;
+  // Read once, and kept: what is looked at later can't have changed. Holes count.
+  return {
+    descriptors: Array.from(descriptors, (one, i) => checkLent(one, i, action)),
+    timeout,
+  };
+}
+
+function checkLent(
+  value: LentDescriptor,
+  i: number,
+  action: string,
+): LentDescriptor {
+  const { fd, events } = Object(value) as LentDescriptor;
+  const name = `descriptors[${i}]`;
+  // poll(2) passes over negative numbers.
+  checkInteger(fd, action, `${name}.fd`, -MAX_INT);
+  if (Number.isInteger(events)) return { fd, events };
+  throw new TypeError(
+    complaint(events, action, `${name}.events`, "an integer"),
+  );
 }

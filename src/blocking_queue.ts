@@ -4,6 +4,7 @@
  * @module
  */
 
+import { monotonic } from "./monotonic.ts";
 import { checkDelay, checkFunction } from "./arguments.ts";
 import { ReactorAlreadyRunning } from "./errors.ts";
 
@@ -90,8 +91,8 @@ export class BlockingQueue {
    */
   get(ms: number = Infinity): (() => void) | undefined {
     if (ms !== Infinity) checkDelay(ms, "get work from the queue", "ms");
-    for (const deadline = performance.now() + ms; this.#items.length === 0;) {
-      const left = Math.max(0, deadline - performance.now());
+    for (const deadline = monotonic() + ms; this.#items.length === 0;) {
+      const left = Math.max(0, deadline - monotonic());
       const came = this.#source?.wait(left);
       if (came === true) continue;
       if (came === undefined && ms !== Infinity) sleep(left);

@@ -13,6 +13,7 @@
  * @module
  */
 
+import { monotonic } from "./monotonic.ts";
 import type { ReadinessSet } from "../ffi/readiness_set.ts";
 
 /** How long, in milliseconds: what going through the worker costs. */
@@ -53,10 +54,10 @@ export class BriefWait {
 
   /** Waits. Returns the number of entries in the set's results. */
   drain(): number {
-    const end = performance.now() + BRIEF;
+    const end = monotonic() + BRIEF;
     let ready: number;
     do ready = this.#set.drain(0); while (
-      ready === 0 && performance.now() < end
+      ready === 0 && monotonic() < end
     );
     if (ready > 0) this.#inVain = 0;
     else if (++this.#inVain === MOST_IN_VAIN) {

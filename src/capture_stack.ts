@@ -9,9 +9,22 @@
  * top.
  */
 export function captureStack(): string | undefined {
-  const holder: { stack?: string } = {};
-  Error.captureStackTrace(holder);
+  const stack = stackOf(captureStack);
   const here = import.meta.dirname ?? import.meta.url.replace(/[^/]*$/, "");
-  return holder.stack?.split("\n").slice(1)
+  return stack?.split("\n").slice(1)
     .filter((line) => !line.includes(here)).join("\n");
+}
+
+/**
+ * The stack at this point, without `above` and what it called; undefined where
+ * `Error.prepareStackTrace` makes something else of it.
+ */
+function stackOf(above: () => unknown): string | undefined {
+  const holder: { stack?: unknown } = {};
+  try {
+    Error.captureStackTrace(holder, above);
+    return typeof holder.stack === "string" ? holder.stack : undefined;
+  } catch {
+    return undefined;
+  }
 }

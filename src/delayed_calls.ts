@@ -271,6 +271,8 @@ class Call implements DelayedCall {
 export class DelayedCalls {
   /** Whose calls these are. */
   readonly label: string | undefined;
+  /** The function that was called last, until somebody forgets it. */
+  latest: unknown;
   readonly #clock: () => number;
   readonly #changed: (sooner: boolean) => void;
   readonly #captureStacks: boolean;
@@ -286,7 +288,6 @@ export class DelayedCalls {
    * clock.
    */
   #passes = 0;
-  #latest: unknown;
   /** The nearest deadline that the owner knows of. */
   #toldNearest = Infinity;
   /** Whether, as far as the owner knows, anything keeps the process alive. */
@@ -374,7 +375,7 @@ export class DelayedCalls {
         if (!goOn()) return ran;
         this.#shift();
         ran++;
-        this.#latest = call.f;
+        this.latest = call.f;
         this.#run(call, failed);
       }
     } finally {
@@ -382,11 +383,6 @@ export class DelayedCalls {
       this.#takeBack();
       this.#tell(Infinity);
     }
-  }
-
-  /** The function that was called last. */
-  get latest(): unknown {
-    return this.#latest;
   }
 
   /**
@@ -401,9 +397,15 @@ export class DelayedCalls {
   stackOf(call: DelayedCall): string | undefined {
     // V8 makes the text at the first look. Its first line names the error that
     // this is not.
-    return call instanceof Call
-      ? call.created?.stack?.replace(/^Error\n/, "")
-      : undefined;
+    if (!(call instanceof Call)) return undefined;
+    try {
+      const stack: unknown = call.created?.stack;
+      return typeof stack === "string"
+        ? stack.replace(/^Error\n/, "")
+        : undefined;
+    } catch {
+      return undefined; // Somebody else's Error.prepareStackTrace.
+    }
   }
 
   // For the calls themselves.

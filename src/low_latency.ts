@@ -12,6 +12,7 @@
  * @module
  */
 
+import { monotonic } from "./monotonic.ts";
 import type { DenoLoop, Found } from "../ffi/deno_loop.ts";
 
 /** How long one wait may hold Deno's timers back, in milliseconds. */
@@ -32,12 +33,12 @@ export class LowLatency {
 
   /** Something has happened: more is expected. */
   prolong(): void {
-    this.#end = performance.now() + RECENT;
+    this.#end = monotonic() + RECENT;
   }
 
   /** Whether this thread is to wait itself. */
   get isOn(): boolean {
-    return performance.now() < this.#end;
+    return monotonic() < this.#end;
   }
 
   /**

@@ -8,6 +8,9 @@
  * @module
  */
 
+import { clearTimeout, setImmediate, setTimeout } from "./host_timers.ts";
+import { monotonic } from "./monotonic.ts";
+
 /** Looks now and then whether work items are run. */
 export class Overdue {
   readonly #limit: number;
@@ -49,11 +52,11 @@ export class Overdue {
   }
 
   #watch(item: number): void {
-    const begun = performance.now();
+    const begun = monotonic();
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       const outstanding = this.#outstanding();
-      if (outstanding === item) this.#report(performance.now() - begun);
+      if (outstanding === item) this.#report(monotonic() - begun);
       else if (outstanding !== undefined) this.#watch(outstanding);
     }, this.#limit);
     Deno.unrefTimer(this.#timer);

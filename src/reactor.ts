@@ -15,6 +15,7 @@
  * @module
  */
 
+import { monotonic } from "./monotonic.ts";
 import { EpollSet } from "../ffi/epoll_set.ts";
 import { PollSet } from "../ffi/poll_set.ts";
 import {
@@ -57,6 +58,7 @@ import {
 import { type Interest, MASKS, type Readiness } from "./readiness.ts";
 import { onTermination } from "./signals.ts";
 import { type Culprit, SlowCallbacks } from "./slow_callbacks.ts";
+import { print } from "./print.ts";
 import { type Phase, SystemEvents, type TriggerId } from "./system_events.ts";
 import { callGuarded } from "./thenable.ts";
 import {
@@ -326,6 +328,7 @@ export class Reactor implements AsyncDisposable {
       this.#report(error, where);
     this.#descriptors = new Descriptors({
       set: () => this.#readinessSet(),
+      requireOpen: (action) => this.#requireWatching(action),
       changed: () => this.#loop?.interestChanged(),
       refsChanged: () => this.#keepAlive(),
       letGo: () => this.#loop?.letGo(),
@@ -1203,7 +1206,10 @@ export class Reactor implements AsyncDisposable {
     const loop = new TurnLoop(
       {
         begin: () => this.#descriptors.beginTurn(),
-        end: () => this.#descriptors.endTurn(),
+        end: () => {
+          this.#descriptors.endTurn();
+          this.#calls.latest = undefined;
+        },
         round: (ready) => this.#round(ready, goOn),
         timeout: () => this.#timeout(),
         deadline: () => this.#deadline(),
@@ -1598,8 +1604,7 @@ export class Reactor implements AsyncDisposable {
     const error = asError(thrown);
     callGuarded(
       () => this.#onError(error, where),
-      (another) =>
-        console.error("The reactor's onError threw", another, "on", error),
+      (another) => print("The reactor's onError threw", another, "on", error),
     );
   }
 
@@ -1733,12 +1738,8 @@ function maskOf(interest: unknown, action: string): number {
   return mask;
 }
 
-function monotonic(): number {
-  return performance.now();
-}
-
 function reportToConsole(error: unknown, where: string): void {
-  console.error(`Reactor: ${where} threw`, error);
+  print(`Reactor: ${where} threw`, error);
 }
 
 /**

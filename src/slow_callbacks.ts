@@ -9,6 +9,7 @@
  * @module
  */
 
+import { monotonic } from "./monotonic.ts";
 import { CallbackTooSlow } from "./errors.ts";
 
 /** A callback, in words. */
@@ -41,7 +42,7 @@ export class SlowCallbacks {
 
   /** A round begins. */
   begin(): void {
-    if (this.#since !== undefined) this.#since = performance.now();
+    if (this.#since !== undefined) this.#since = monotonic();
   }
 
   /**
@@ -51,7 +52,7 @@ export class SlowCallbacks {
    * @param culprit Says which one it was.
    */
   between(limit: number, culprit: () => Culprit): void {
-    const now = performance.now();
+    const now = monotonic();
     const ms = now - this.#since!;
     this.#since = now;
     if (ms > limit) this.#tell(ms, culprit());
@@ -66,8 +67,11 @@ export class SlowCallbacks {
    */
   round(ms: number, count: number, culprit: () => Culprit): void {
     if (count === 1) return this.#tell(ms, culprit());
-    this.#since = performance.now();
-    this.#tell(ms, { who: `One of ${count} callbacks`, where: "a round" });
+    this.#since = monotonic();
+    this.#tell(ms, {
+      who: `${count} callbacks of one round`,
+      where: "a round",
+    });
   }
 
   #tell(ms: number, { who, where }: Culprit): void {

@@ -16,6 +16,7 @@
  */
 
 import { backlogOf, type Side, useOf } from "../ffi/backlog.ts";
+import { monotonic } from "./monotonic.ts";
 
 /** After so many rounds in a row it is looked at. */
 const SUSPICIOUS = 1000;
@@ -99,13 +100,13 @@ export class Rests<T> {
 
   /** Lets one rest. */
   add(one: T): void {
-    this.#end = Math.min(this.#end, performance.now() + REST);
+    this.#end = Math.min(this.#end, monotonic() + REST);
     this.#resting.push(one);
   }
 
   /** Those whose rest is over. */
   takeRested(): readonly T[] {
-    if (performance.now() < this.#end) return [];
+    if (monotonic() < this.#end) return [];
     const rested = this.#resting;
     this.#resting = [];
     this.#end = Infinity;

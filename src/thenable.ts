@@ -18,14 +18,18 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
  * Hands a rejection of `result` to `report`. The promise it returns always
  * resolves, once `result` has settled.
  *
- * Going through `Promise.resolve` holds a foreign thenable to the rules: it is
- * asked later, and heard once.
+ * Awaiting holds a foreign thenable to the rules: it is asked later, and heard
+ * once. And it does not look at a `then` that a promise has of its own.
  */
-export function reportRejection(
+export async function reportRejection(
   result: PromiseLike<unknown>,
   report: (error: unknown) => void,
-): Promise<unknown> {
-  return Promise.resolve(result).then(undefined, report);
+): Promise<void> {
+  try {
+    await result;
+  } catch (error) {
+    report(error);
+  }
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { complaint } from "./arguments.ts";
+import { offAbort, onAbort } from "./abort_listener.ts";
 import { captureStack } from "./capture_stack.ts";
 import type { Descriptors, Observer } from "./descriptors.ts";
 import { type PendingError, type Readiness, readinessOf } from "./readiness.ts";
@@ -102,7 +103,7 @@ class Wait implements Observer {
   }
 
   begin(): void {
-    this.#signal?.addEventListener("abort", this.#aborted, { once: true });
+    if (this.#signal !== undefined) onAbort(this.#signal, this.#aborted);
   }
 
   ready(events: number, pending: PendingError): void {
@@ -119,7 +120,7 @@ class Wait implements Observer {
   }
 
   #end(): void {
-    this.#signal?.removeEventListener("abort", this.#aborted);
+    if (this.#signal !== undefined) offAbort(this.#signal, this.#aborted);
   }
 }
 

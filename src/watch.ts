@@ -19,6 +19,8 @@
  * @module
  */
 
+import { clearTimeout, setTimeout } from "./host_timers.ts";
+import { offAbort, onAbort } from "./abort_listener.ts";
 import { captureStack } from "./capture_stack.ts";
 import type { Descriptors, Observer } from "./descriptors.ts";
 import {
@@ -155,7 +157,7 @@ export class DescriptorWatch implements Watch, Observer {
       return;
     }
     descriptors.observe(fd, action, this);
-    this.#signal?.addEventListener("abort", this.#aborted, { once: true });
+    if (this.#signal !== undefined) onAbort(this.#signal, this.#aborted);
   }
 
   get refd(): boolean {
@@ -252,7 +254,7 @@ export class DescriptorWatch implements Watch, Observer {
     this.#closed = true;
     this.#latched = undefined;
     this.#rest.delete(this);
-    this.#signal?.removeEventListener("abort", this.#aborted);
+    if (this.#signal !== undefined) offAbort(this.#signal, this.#aborted);
   }
 
   #setRefd(on: boolean): void {

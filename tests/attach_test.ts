@@ -473,7 +473,7 @@ for (
     [
       "names a descriptor that is none",
       { descriptors: [{ fd: "5", events: 1 }], timeout: -1 },
-      '"descriptors[0].fd" must be an integer, received "5"',
+      '"descriptors[0].fd" must be an integer from -2147483647 to 2147483647, received "5"',
     ],
     [
       "names no events",

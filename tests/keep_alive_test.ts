@@ -240,9 +240,9 @@ const LETS_GO: Record<string, string> = {
   `,
   // Long enough for the worker to be there, and to have seen where Deno sleeps.
   "an unref'd reactor that is busy all the time": `
-    fill();
     reactor.interleave();
-    reactor.addReader(reader);
+    const again = () => reactor.callLater(0, again);
+    again();
     await new Promise((resolve) => setTimeout(resolve, 500));
     reactor.unref();
   `,

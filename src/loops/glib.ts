@@ -21,6 +21,7 @@
  * @module
  */
 
+import { monotonic } from "../monotonic.ts";
 import { checkInteger } from "../../ffi/arguments.ts";
 import type { LentDescriptor } from "../../ffi/lent_descriptors.ts";
 import { type Glib, glib, glibAddresses } from "../../ffi/toolkits/glib.ts";
@@ -214,9 +215,7 @@ class Question implements Prepared {
       if (2 * count <= this.records.length) break;
       this.records = new Int32Array(2 * count);
     }
-    this.#deadline = this.timeout < 0
-      ? Infinity
-      : performance.now() + this.timeout;
+    this.#deadline = this.timeout < 0 ? Infinity : monotonic() + this.timeout;
     if (this.#asksFor(this.descriptors, count)) return;
     this.descriptors = Array.from(
       { length: count },

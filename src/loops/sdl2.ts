@@ -28,6 +28,7 @@
  * @module
  */
 
+import { monotonic } from "../monotonic.ts";
 import { POLL } from "../../ffi/constants.ts";
 import {
   closeDescriptor,
@@ -275,7 +276,7 @@ class SdlLoop implements Sdl2Loop {
     // Only then is the eventfd emptied, which that has written as well; and
     // only then is the queue looked at: whoever pushes later writes it again.
     this.#sdl.SDL_PumpEvents();
-    const now = performance.now();
+    const now = monotonic();
     if (this.#takePushes()) this.#pushed = now;
     const timeout = this.#peep(SDL_PEEKEVENT) ? 0 : this.#timeToLook(now);
     return { descriptors: this.#descriptors, timeout };

@@ -20,6 +20,7 @@
  * @module
  */
 
+import { monotonic } from "../monotonic.ts";
 import { POLL } from "../../ffi/constants.ts";
 import { libc } from "../../ffi/libc.ts";
 import type { NativeArgument } from "../../ffi/native_call.ts";
@@ -252,7 +253,7 @@ class TkLoop implements ForeignLoop {
   #procedures(): BigUint64Array {
     return new BigUint64Array([
       new Deno.UnsafeCallback(TAKES_POINTER, (time) => {
-        this.#due = performance.now() + milliseconds(time);
+        this.#due = monotonic() + milliseconds(time);
         this.#changed();
       }),
       new Deno.UnsafeCallback(WAIT_PROC, (time) => {
@@ -331,7 +332,7 @@ class TkLoop implements ForeignLoop {
 
   #timeout(): number {
     if (this.#due === Infinity) return -1;
-    return Math.max(0, this.#due - performance.now());
+    return Math.max(0, this.#due - monotonic());
   }
 
   /** Tells Tcl's queue that a descriptor is ready. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { print } from "../print.ts";
 import type { Reactor } from "../reactor.ts";
 import { isThenable, reportRejection } from "../thenable.ts";
 
@@ -23,7 +24,7 @@ export function report(reactor: Reactor, error: unknown, where: string): void {
     reactor.fireSystemEvent(where);
   } catch {
     // The reactor is closed, and `onError` belongs to the past.
-    console.error(`Reactor: ${where} threw`, error);
+    print(`Reactor: ${where} threw`, error);
   }
 }
 
