@@ -32,6 +32,9 @@ export interface Mutation {
 }
 
 const DELAYED_CALLS = "delayed_calls_test.ts";
+const FAULTS = "faults_test.ts";
+const WORKER_FAULTS = "faults/worker_test.ts";
+const MODEL = "model_test.ts";
 const INTERLEAVE = "interleave_test.ts";
 const NEVER_SILENT = "never_silent_test.ts";
 const READERS_WRITERS = "readers_writers_test.ts";
@@ -375,8 +378,8 @@ export const MUTATIONS: readonly Mutation[] = [
       replacement: "",
     }, {
       file: "src/reactor.ts",
-      search: "const goOn = () => this.#loop === loop;",
-      replacement: "const goOn = () => true;",
+      search: "return this.#loop === loop;",
+      replacement: "return true;",
     }],
     test: INTERLEAVE,
     filter: "interleave() at once after crash() leaves one loop",
@@ -392,5 +395,243 @@ export const MUTATIONS: readonly Mutation[] = [
     }],
     test: "native_waker_test.ts",
     filter: "does not re-enter a callback that runs the loop nested",
+  },
+  {
+    contract: 254,
+    without: "the exit of a thread as the end of its worker",
+    edits: [{
+      file: "src/hand_over.ts",
+      search:
+        "this.#failed(new Error(`The worker ended by itself, with code ${code}`));",
+      replacement: "",
+    }],
+    test: WORKER_FAULTS,
+    filter: "a worker ends (before poll, exit)",
+  },
+  {
+    contract: 254,
+    without: "the look whether a worker comes up",
+    edits: [{
+      file: "src/hand_over.ts",
+      search: "void this.#lookForStart();",
+      replacement: "",
+    }],
+    test: WORKER_FAULTS,
+    filter: "a worker never comes up: another takes its place",
+  },
+  {
+    contract: 254,
+    without: "the failure of a wake-up as the end of a worker",
+    edits: [{
+      file: "src/hand_over.ts",
+      search: "this.#failed(error as Error);\n      return false;",
+      replacement: "",
+    }],
+    test: WORKER_FAULTS,
+    filter: "HandOver tells at once of a worker that cannot be woken",
+  },
+  {
+    contract: 255,
+    without: "the number of a report",
+    edits: [{
+      file: "src/turn.ts",
+      search: "if (sequence === this.#handOver!.sequence) this.#reported();",
+      replacement: "this.#reported();",
+    }],
+    test: WORKER_FAULTS,
+    filter: "a report that comes twice is heeded once",
+  },
+  {
+    contract: 253,
+    without: "the end of a reactor whose set fails again and again",
+    edits: [{
+      file: "src/turn.ts",
+      search: "if (++this.#failures === MOST_FAILURES) {",
+      replacement: "if (false) {",
+    }],
+    test: FAULTS,
+    filter: "epoll_wait fails with EBADF every time",
+  },
+  {
+    contract: 252,
+    without: "passing over a wait that was interrupted",
+    edits: [{
+      file: "ffi/errno.ts",
+      search: "if (reason === ERRNO.EINTR) return 0;",
+      replacement: "",
+    }],
+    test: FAULTS,
+    filter: "fails once with EINTR: nobody notices, and everybody is served",
+  },
+  {
+    contract: 256,
+    without: "the timeout of a wait whose timer cannot be set",
+    edits: [{
+      file: "ffi/epoll_set.ts",
+      search:
+        "if (result === 0) this.#programmed = deadline;\n    return result === 0;",
+      replacement: "this.#programmed = deadline;\n    return true;",
+    }],
+    test: FAULTS,
+    filter: "timerfd_settime fails with EINVAL",
+  },
+  {
+    contract: 252,
+    without: "the word on a wake-up that fails",
+    edits: [{
+      file: "ffi/poll_set.ts",
+      search:
+        'if (reason === before) throw systemError("Cannot wake a wait", reason);',
+      replacement: "if (reason === before) return;",
+    }],
+    test: FAULTS,
+    filter: "write fails with EBADF at every wake-up",
+  },
+  {
+    contract: 253,
+    without: "the word on a wake-up that cannot be taken back",
+    edits: [{
+      file: "ffi/poll_set.ts",
+      search: 'throw systemError("Cannot take back a wake-up", reason);',
+      replacement: "return;",
+    }],
+    test: FAULTS,
+    filter: "read fails with EIO whenever a wake-up is taken back",
+  },
+  {
+    contract: 252,
+    without: "what the kernel says to a descriptor that is added",
+    edits: [{
+      file: "ffi/epoll_set.ts",
+      search: "      default:\n        return reason;",
+      replacement: "      default:\n        return 0;",
+    }],
+    test: FAULTS,
+    filter: "epoll_ctl ADD fails with ENOSPC: the caller has the error",
+  },
+  {
+    contract: 253,
+    without: "the loss of a set that could not be made anew",
+    edits: [{
+      file: "ffi/epoll_set.ts",
+      search: "this.#lose(error);",
+      replacement: "",
+    }],
+    test: FAULTS,
+    filter: "epoll_ctl ADD fails with ENOSPC for the set's own descriptors",
+  },
+  {
+    contract: 257,
+    without: "leaving alone a number that another thread has taken",
+    edits: [{
+      file: "ffi/epoll_set.ts",
+      search:
+        "fresh = this.#set = check(epoll_create1(CLOEXEC), action);\n      if (fresh !== number) {",
+      replacement:
+        "fresh = check(epoll_create1(CLOEXEC), action);\n      if (false) {",
+    }],
+    test: FAULTS,
+    filter: "a number that another thread takes while a set is made anew",
+  },
+  {
+    contract: 257,
+    without: "closing a new set whose number could not be changed",
+    edits: [{
+      file: "ffi/epoll_set.ts",
+      search: "this.#posix.close(fresh);",
+      replacement: "",
+    }],
+    test: FAULTS,
+    filter: "dup3 fails with EMFILE when a set is made anew",
+  },
+  {
+    contract: 257,
+    without: "closing an outer set with nothing inside",
+    edits: [{
+      file: "ffi/epoll_set.ts",
+      search: "this.#posix.close(this.#outer);\n      this.#outer = -1;",
+      replacement: "",
+    }],
+    test: FAULTS,
+    filter: "epoll_ctl fails with ENOSPC while backendFd is made",
+  },
+  {
+    contract: 252,
+    without: "going on when a socket's call was interrupted",
+    edits: [{
+      file: "src/net/socket_stream.ts",
+      search: "errno === EINTR ||",
+      replacement: "",
+    }],
+    test: "faults/stream_test.ts",
+    filter: "recv fails with EINTR",
+  },
+  {
+    contract: 255,
+    without: "making a report again that nobody has heeded",
+    edits: [{
+      file: "ffi/poll_loop.ts",
+      search: 'if (outcome === "timed-out") say();',
+      replacement: "void outcome;",
+    }],
+    test: WORKER_FAULTS,
+    filter: "a report gets lost: it is made again",
+  },
+  {
+    contract: 253,
+    without: "the end of a reactor that cannot wake its worker",
+    edits: [{
+      file: "src/turn.ts",
+      search: "if (!this.#ended()) this.#rounds.failed(error as Error);",
+      replacement: "",
+    }],
+    test: FAULTS,
+    filter: "write fails with EBADF at every wake-up: everybody is told",
+  },
+  {
+    contract: 255,
+    without: "taking back a report before a toolkit is taken down",
+    edits: [{
+      file: "src/hand_over.ts",
+      search:
+        "Atomics.compareExchange(this.#control, WORD.STATE, REPORTED, PARKED);",
+      replacement: "void REPORTED, PARKED;",
+    }],
+    test: WORKER_FAULTS,
+    filter: "no report is made again while a toolkit is taken down",
+  },
+  {
+    contract: 115,
+    without: "the last event of a look",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "i < ready && round",
+      replacement: "i < ready - 1 && round",
+    }],
+    test: MODEL,
+    filter: "forbids [epoll, iterate(0)]",
+  },
+  {
+    contract: 69,
+    without: "the state of a cancelled call",
+    edits: [{
+      file: "src/delayed_calls.ts",
+      search:
+        'this.#end(call, "cancelled");\n    call.f = call.args = undefined;',
+      replacement: 'this.#end(call, "active");',
+    }],
+    test: MODEL,
+    filter: "forbids [epoll, iterate(0)]",
+  },
+  {
+    contract: 76,
+    without: "moving a call up that comes nearer",
+    edits: [{
+      file: "src/delayed_calls.ts",
+      search: "call.index >= 0 && deadline < call.key",
+      replacement: "false",
+    }],
+    test: MODEL,
+    filter: "forbids [epoll, iterate(0)]",
   },
 ];
