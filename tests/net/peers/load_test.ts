@@ -44,6 +44,9 @@ const gc: () => void = vm.runInNewContext("gc");
 /** What is in use, in bytes, when what is not is gone. */
 function memory(): number {
   gc();
+  // What array buffers had is given back in another thread after a collection;
+  // the next collection waits for that.
+  gc();
   const { heapUsed, external } = Deno.memoryUsage();
   return heapUsed + external;
 }

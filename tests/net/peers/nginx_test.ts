@@ -24,7 +24,7 @@ import { connectTCP } from "../../../src/net/tcp.ts";
 import { TLSError } from "../../../src/net/tls_error.ts";
 import type { TLSOptions } from "../../../src/net/tls_options.ts";
 import { listenUNIX } from "../../../src/net/unix.ts";
-import { unusedPort } from "../../descriptors.ts";
+import { until, unusedPort } from "../../descriptors.ts";
 import { Authority, Folder } from "../certificates.ts";
 import { LOOPBACK, pattern, Recorder } from "../protocols.ts";
 import { HttpClient } from "./http_client.ts";
@@ -313,6 +313,7 @@ testWithPeers(
     await client.get("/body");
     // It does not look at this while it sends a body.
     client.ask("/body");
+    await until(() => client.connection.bufferedAmount === 0); // It is sent.
     const parts = client.body();
     await parts.next();
     nginx.peer.kill("SIGKILL");
