@@ -21,7 +21,6 @@ import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 import { check, ERRNO, interrupted, systemError } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
 import { errno, type Libc, libc, linux, type LinuxLibc } from "./libc.ts";
-import { wakeUp } from "./poll_set.ts";
 import {
   INTERNAL,
   LONGEST_WAIT,
@@ -29,6 +28,7 @@ import {
   type Registration,
   wholeMilliseconds,
 } from "./readiness_set.ts";
+import { wakeUp } from "./wake_up.ts";
 
 const { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET } = LINUX_ONLY;
 

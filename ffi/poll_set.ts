@@ -19,6 +19,7 @@ import { LINUX_ONLY, POLL, POSIX } from "./constants.ts";
 import { check, ERRNO, interrupted, systemError } from "./errno.ts";
 import { FileIdentities, type FileIdentity } from "./file_identity.ts";
 import { errno, type Libc, libc, linux, type LinuxLibc } from "./libc.ts";
+import { wakeUp } from "./wake_up.ts";
 import {
   INTERNAL,
   type ReadinessSet,
@@ -222,26 +223,6 @@ function doubled(array: Int32Array): Int32Array<ArrayBuffer> {
   const result = new Int32Array(2 * array.length);
   result.set(array);
   return result;
-}
-
-/**
- * Makes a descriptor readable that somebody waits for. It is tried until errno
- * says the same twice, because errno alone is not always to be trusted (see
- * `errno`).
- *
- * @throws {SystemError} When it can't be done: somebody has closed it.
- */
-export function wakeUp(
-  libc: Pick<Libc, "write">,
-  fd: number,
-  bytes: BufferSource,
-): void {
-  for (let before = 0;;) {
-    if (libc.write(fd, bytes, 8) >= 0) return;
-    const reason = errno();
-    if (reason === before) throw systemError("Cannot wake a wait", reason);
-    before = reason;
-  }
 }
 
 /**

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { monotonic } from "./monotonic.ts";
 import { checkInteger, MAX_INT } from "../ffi/arguments.ts";
 import {
   type LentDescriptor,
@@ -20,6 +19,7 @@ import type {
   ForeignLoop,
   Prepared,
 } from "./foreign_loop.ts";
+import { monotonic } from "./monotonic.ts";
 import { checkArguments, checkTypes, isAddress } from "./native_waker.ts";
 import { callGuarded } from "./thenable.ts";
 

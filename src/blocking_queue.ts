@@ -4,9 +4,9 @@
  * @module
  */
 
-import { monotonic } from "./monotonic.ts";
 import { checkDelay, checkFunction } from "./arguments.ts";
 import { ReactorAlreadyRunning } from "./errors.ts";
+import { monotonic } from "./monotonic.ts";
 
 /** A run of a reactor that puts its work items into a queue. */
 export interface WorkSource {

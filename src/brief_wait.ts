@@ -13,8 +13,8 @@
  * @module
  */
 
-import { monotonic } from "./monotonic.ts";
 import type { ReadinessSet } from "../ffi/readiness_set.ts";
+import { monotonic } from "./monotonic.ts";
 
 /** How long, in milliseconds: what going through the worker costs. */
 const BRIEF = 0.05;

@@ -198,11 +198,8 @@ export interface DescriptorsOptions {
   report: (error: unknown, where: string) => void;
   /** Whether to remember where registrations are made. */
   captureStacks: boolean;
-  /**
-   * A descriptor is ready all the time, and nobody uses it. What describes it
-   * asks its watchers for their labels, and may throw. This must not.
-   */
-  spins: (descriptor: () => DescriptorReport) => void;
+  /** A descriptor is ready all the time, and nobody uses it. */
+  spins: (descriptor: DescriptorReport) => void;
   /** Whether it may be asked for less often, then. */
   canRest: boolean;
   /** {@linkcode Descriptors.restEnd} has come nearer. */
@@ -582,7 +579,7 @@ export class Descriptors {
     if (this.#entries[entry.fd] !== entry) return;
     const { suspicion } = entry;
     const verdict = suspicion.after(entry.fd);
-    if (verdict === "spins") this.#options.spins(() => reportOn(entry));
+    if (verdict === "spins") this.#options.spins(reportOn(entry));
     if (verdict === undefined || !suspicion.canRest) return;
     if (!this.#options.canRest || entry.resting) return;
     entry.resting = true;
@@ -607,7 +604,7 @@ export class Descriptors {
     }
   }
 
-  /** Whose callback ran last in this turn. May throw, for its label's sake. */
+  /** Whose callback ran last in this turn. */
   get latest(): DescriptorReport | undefined {
     return this.#latest && reportOn(this.#latest);
   }

@@ -8,7 +8,6 @@
  * @module
  */
 
-import { monotonic } from "./monotonic.ts";
 import { libcPath } from "../ffi/libc.ts";
 import {
   type PackedHold,
@@ -22,6 +21,7 @@ import {
   STATE,
   WORD,
 } from "../ffi/poll_loop.ts";
+import { monotonic } from "./monotonic.ts";
 
 const NO_HOLDS: readonly PackedHold[] = [];
 

@@ -12,8 +12,8 @@
  * @module
  */
 
-import { monotonic } from "./monotonic.ts";
 import type { DenoLoop, Found } from "../ffi/deno_loop.ts";
+import { monotonic } from "./monotonic.ts";
 
 /** How long one wait may hold Deno's timers back, in milliseconds. */
 const LONGEST = 1;

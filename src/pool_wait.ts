@@ -14,10 +14,10 @@
  * @module
  */
 
-import { monotonic } from "./monotonic.ts";
 import { POLL } from "../ffi/constants.ts";
 import { linux } from "../ffi/libc.ts";
 import type { ReadinessSet } from "../ffi/readiness_set.ts";
+import { monotonic } from "./monotonic.ts";
 
 /** A wait that is longer than this is a quiet moment. In milliseconds. */
 const QUIET = 20;

@@ -15,7 +15,6 @@
  * @module
  */
 
-import { monotonic } from "./monotonic.ts";
 import { EpollSet } from "../ffi/epoll_set.ts";
 import { PollSet } from "../ffi/poll_set.ts";
 import {
@@ -50,15 +49,16 @@ import type {
   AttachmentReport,
   ForeignLoop,
 } from "./foreign_loop.ts";
+import { monotonic } from "./monotonic.ts";
 import {
   checkNativeWaker,
   isNativeWaker,
   type NativeWaker,
 } from "./native_waker.ts";
+import { print } from "./print.ts";
 import { type Interest, MASKS, type Readiness } from "./readiness.ts";
 import { onTermination } from "./signals.ts";
-import { type Culprit, SlowCallbacks } from "./slow_callbacks.ts";
-import { print } from "./print.ts";
+import { type Culprit, SlowCallbacks, tooLong } from "./slow_callbacks.ts";
 import { type Phase, SystemEvents, type TriggerId } from "./system_events.ts";
 import { callGuarded } from "./thenable.ts";
 import {
@@ -66,7 +66,6 @@ import {
   type Counters,
   type Host,
   type MakeHandOver,
-  tooLong,
   TurnLoop,
 } from "./turn.ts";
 import { checkWaitOptions, waitFor, type WaitOptions } from "./wait.ts";
@@ -236,6 +235,7 @@ export class Reactor implements AsyncDisposable {
     makeReactor = (options, seam) => {
       const reactor = new Reactor(options);
       reactor.#seam = seam;
+      if (seam.tooLong !== undefined) reactor.#slow.limit = seam.tooLong;
       return reactor;
     };
   }
@@ -248,9 +248,7 @@ export class Reactor implements AsyncDisposable {
   readonly #label: string | undefined;
   readonly #captureStacks: boolean;
   #seam: Seam = {};
-  readonly #slow = new SlowCallbacks((error, where) =>
-    this.#report(error, where)
-  );
+  readonly #slow: SlowCallbacks;
   /** What is running of a round, or ran last. */
   #part: "descriptors" | "queue" | "calls" = "queue";
   /** How many callbacks ran in the last round. */
@@ -326,6 +324,7 @@ export class Reactor implements AsyncDisposable {
     this.#captureStacks = checked.captureStacks;
     const report = (error: unknown, where: string) =>
       this.#report(error, where);
+    this.#slow = new SlowCallbacks(tooLong(this.#budget.ms), report);
     this.#descriptors = new Descriptors({
       set: () => this.#readinessSet(),
       requireOpen: (action) => this.#requireWatching(action),
@@ -1230,7 +1229,7 @@ export class Reactor implements AsyncDisposable {
         waitsInPool: !this.#lowLatency,
         handOver: this.#seam.handOver,
         overdue: this.#seam.overdue,
-        tooLong: this.#seam.tooLong,
+        tooLong: this.#slow.limit,
       },
       this.#counters,
     );
@@ -1534,10 +1533,7 @@ export class Reactor implements AsyncDisposable {
   #reportSlow(ms: number): void {
     this.#counters.slowRounds++;
     if (this.#slow.isTiming) this.#lookAtClock();
-    else {
-      const culprit = () => this.#culprit();
-      this.#call(() => this.#slow.round(ms, this.#ran, culprit), "label");
-    }
+    else this.#slow.round(ms, this.#ran, () => this.#culprit());
   }
 
   /** Another part of a round begins. */
@@ -1547,12 +1543,10 @@ export class Reactor implements AsyncDisposable {
   }
 
   #lookAtClock(): void {
-    const limit = this.#seam.tooLong ?? tooLong(this.#budget);
-    const culprit = () => this.#culprit();
-    this.#call(() => this.#slow.between(limit, culprit), "label");
+    this.#slow.between(() => this.#culprit());
   }
 
-  /** What ran last. May throw, for a label's sake. */
+  /** What ran last. */
   #culprit(): Culprit {
     const descriptor = this.#descriptors.latest;
     if (this.#part === "descriptors" && descriptor !== undefined) {
@@ -1568,17 +1562,14 @@ export class Reactor implements AsyncDisposable {
     return { who: "A call from a thread, or a trigger", where: "the queue" };
   }
 
-  #reportSpin(describe: () => DescriptorReport): void {
+  #reportSpin(descriptor: DescriptorReport): void {
     this.#counters.spins++;
-    this.#call(() => {
-      const descriptor = describe();
-      this.#report(
-        new DescriptorSpinning(
-          `Ready all the time, and nobody uses it: ${inWords(descriptor)}`,
-        ),
-        `descriptor ${descriptor.fd}`,
-      );
-    }, "label");
+    this.#report(
+      new DescriptorSpinning(
+        `Ready all the time, and nobody uses it: ${inWords(descriptor)}`,
+      ),
+      `descriptor ${descriptor.fd}`,
+    );
   }
 
   #reportOverdue(ms: number): void {

@@ -9,8 +9,8 @@
  * @module
  */
 
-import { monotonic } from "./monotonic.ts";
 import { CallbackTooSlow } from "./errors.ts";
+import { monotonic } from "./monotonic.ts";
 
 /** A callback, in words. */
 export interface Culprit {
@@ -20,18 +20,42 @@ export interface Culprit {
   readonly where: string;
 }
 
+/** A callback that takes so many budgets is worth a word... */
+const MANY_BUDGETS = 1000;
+
+/**
+ * ... if it takes so long as well, in milliseconds. The system may give the
+ * processor to others in the middle of a callback, for a good part of that.
+ */
+const NOTICEABLE = 1000;
+
 /** So many are told of. A program that has more knows. */
 const MOST_REPORTS = 100;
 
+/**
+ * How long a callback may take without a word, in milliseconds.
+ *
+ * @param budget The budget of a work item, in milliseconds.
+ */
+export function tooLong(budget: number): number {
+  return Math.max(budget * MANY_BUDGETS, NOTICEABLE);
+}
+
 /** See the module's documentation. */
 export class SlowCallbacks {
+  /** How long a callback may take, in milliseconds. */
+  limit: number;
   readonly #report: (error: Error, where: string) => void;
   readonly #reported = new Set<string>();
   /** When the callback began that is running; undefined without a clock. */
   #since: number | undefined;
 
-  /** @param report Gets what is to be said: once for each callback. */
-  constructor(report: (error: Error, where: string) => void) {
+  /**
+   * @param limit How long a callback may take, in milliseconds.
+   * @param report Gets what is to be said: once for each callback.
+   */
+  constructor(limit: number, report: (error: Error, where: string) => void) {
+    this.limit = limit;
     this.#report = report;
   }
 
@@ -48,14 +72,13 @@ export class SlowCallbacks {
   /**
    * A callback is through.
    *
-   * @param limit How long it may have taken, in milliseconds.
    * @param culprit Says which one it was.
    */
-  between(limit: number, culprit: () => Culprit): void {
+  between(culprit: () => Culprit): void {
     const now = monotonic();
     const ms = now - this.#since!;
     this.#since = now;
-    if (ms > limit) this.#tell(ms, culprit());
+    if (ms > this.limit) this.#tell(ms, culprit());
   }
 
   /**

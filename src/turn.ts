@@ -39,8 +39,6 @@
  * @module
  */
 
-import { clearTimeout, setImmediate, setTimeout } from "./host_timers.ts";
-import { monotonic } from "./monotonic.ts";
 import { DenoLoop, sleepProbe } from "../ffi/deno_loop.ts";
 import { hasRoomFor } from "../ffi/descriptor.ts";
 import {
@@ -53,7 +51,9 @@ import { BlockingQueue } from "./blocking_queue.ts";
 import { BriefWait } from "./brief_wait.ts";
 import { ReactorAlreadyRunning } from "./errors.ts";
 import { HandOver, type HandOverListener, type Report } from "./hand_over.ts";
+import { clearTimeout, setImmediate, setTimeout } from "./host_timers.ts";
 import { runMicrotasks } from "./microtasks.ts";
+import { monotonic } from "./monotonic.ts";
 import { PoolWait } from "./pool_wait.ts";
 import { Overdue } from "./overdue.ts";
 import { type NativePost, type NativeWaker, usePost } from "./native_waker.ts";
@@ -128,7 +128,7 @@ export interface TurnOptions {
   /**
    * How long a round may take without a word, in milliseconds.
    *
-   * @default {{@linkcode tooLong} of the budget}
+   * @default {Infinity}
    */
   readonly tooLong?: number;
   /**
@@ -175,15 +175,6 @@ const WORKER_DESCRIPTORS = 32;
 
 /** After so many turns in a row that failed, a reactor will not recover. */
 const MOST_FAILURES = 3;
-
-/** A round that takes so many budgets is worth a word... */
-const MANY_BUDGETS = 1000;
-
-/**
- * ... if it takes so long as well, in milliseconds. The system may give the
- * processor to others in the middle of a callback, for a good part of that.
- */
-const NOTICEABLE = 1000;
 
 /** When a program counts as staying that seemed to end, in milliseconds. */
 const STAYING = 10;
@@ -260,7 +251,7 @@ export class TurnLoop {
     this.#set = set;
     this.#attachments = attachments;
     this.#budget = options.budget;
-    this.#tooLong = options.tooLong ?? tooLong(options.budget);
+    this.#tooLong = options.tooLong ?? Infinity;
     this.#briefWait = new BriefWait(set);
     if (options.waitsInPool && !set.borrows) {
       this.#poolWait = new PoolWait(set, {
@@ -858,11 +849,6 @@ export class TurnLoop {
     // the next one.
     if (this.#phase === "parked") this.park();
   }
-}
-
-/** How long a round, or a callback, may take without a word, in milliseconds. */
-export function tooLong(budget: Budget): number {
-  return Math.max(budget.ms * MANY_BUDGETS, NOTICEABLE);
 }
 
 function isQueue(host: Host): host is BlockingQueue {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { complaint } from "./arguments.ts";
 import { offAbort, onAbort } from "./abort_listener.ts";
+import { complaint } from "./arguments.ts";
 import { captureStack } from "./capture_stack.ts";
 import type { Descriptors, Observer } from "./descriptors.ts";
 import { type PendingError, type Readiness, readinessOf } from "./readiness.ts";

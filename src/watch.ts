@@ -19,10 +19,10 @@
  * @module
  */
 
-import { clearTimeout, setTimeout } from "./host_timers.ts";
 import { offAbort, onAbort } from "./abort_listener.ts";
 import { captureStack } from "./capture_stack.ts";
 import type { Descriptors, Observer } from "./descriptors.ts";
+import { clearTimeout, setTimeout } from "./host_timers.ts";
 import {
   merged,
   type PendingError,

@@ -529,65 +529,40 @@ async function rebuild(bench: FaultBench): Promise<void> {
   for (let i = 0; i < 3; i++) assertServed(await bench.round());
 }
 
-for (const errno of FAILURES.epoll_create1.errnos) {
-  testFault(
-    `epoll_create1 fails once with ${errno} when a set is made anew: the old one makes room, and everybody is served`,
-    async (bench) => {
-      await bench.start();
-      using strike = bench.libc.strike({
-        call: "epoll_create1",
-        effect: { errno },
-        which: "once",
-      });
-      await rebuild(bench);
-      assertEquals(strike.struck, 1);
-      assertLess(await idleTurns(bench), CALM);
-    },
-    { backends: EPOLL },
-  );
+for (
+  const [call, remedy] of [
+    ["epoll_create1", "the old one makes room"],
+    ["dup3", "it is tried again"],
+  ] as const
+) {
+  for (const errno of FAILURES[call].errnos) {
+    testFault(
+      `${call} fails once with ${errno} when a set is made anew: ${remedy}, and everybody is served`,
+      async (bench) => {
+        await bench.start();
+        using strike = bench.libc.strike({
+          call,
+          effect: { errno },
+          which: "once",
+        });
+        await rebuild(bench);
+        assertEquals(strike.struck, 1);
+        assertLess(await idleTurns(bench), CALM);
+      },
+      { backends: EPOLL },
+    );
 
-  testFault(
-    `epoll_create1 fails with ${errno} when a set is made anew: everybody is told that the reactor cannot go on`,
-    async (bench) => {
-      await bench.start();
-      using _strike = bench.libc.strike({
-        call: "epoll_create1",
-        effect: { errno },
-      });
-      leaveOrphan(bench);
-      await assertFails(bench, errno);
-    },
-    { backends: EPOLL },
-  );
-}
-
-for (const errno of FAILURES.dup3.errnos) {
-  testFault(
-    `dup3 fails once with ${errno} when a set is made anew: it is tried again, and everybody is served`,
-    async (bench) => {
-      await bench.start();
-      using strike = bench.libc.strike({
-        call: "dup3",
-        effect: { errno },
-        which: "once",
-      });
-      await rebuild(bench);
-      assertEquals(strike.struck, 1);
-      assertLess(await idleTurns(bench), CALM);
-    },
-    { backends: EPOLL },
-  );
-
-  testFault(
-    `dup3 fails with ${errno} when a set is made anew: everybody is told that the reactor cannot go on`,
-    async (bench) => {
-      await bench.start();
-      using _strike = bench.libc.strike({ call: "dup3", effect: { errno } });
-      leaveOrphan(bench);
-      await assertFails(bench, errno);
-    },
-    { backends: EPOLL },
-  );
+    testFault(
+      `${call} fails with ${errno} when a set is made anew: everybody is told that the reactor cannot go on`,
+      async (bench) => {
+        await bench.start();
+        using _strike = bench.libc.strike({ call, effect: { errno } });
+        leaveOrphan(bench);
+        await assertFails(bench, errno);
+      },
+      { backends: EPOLL },
+    );
+  }
 }
 
 for (const errno of FAILURES.epoll_ctl.errnos) {

@@ -479,7 +479,7 @@ export const MUTATIONS: readonly Mutation[] = [
     contract: 252,
     without: "the word on a wake-up that fails",
     edits: [{
-      file: "ffi/poll_set.ts",
+      file: "ffi/wake_up.ts",
       search:
         'if (reason === before) throw systemError("Cannot wake a wait", reason);',
       replacement: "if (reason === before) return;",

@@ -21,11 +21,11 @@
  * @module
  */
 
-import { monotonic } from "../monotonic.ts";
 import { checkInteger } from "../../ffi/arguments.ts";
 import type { LentDescriptor } from "../../ffi/lent_descriptors.ts";
 import { type Glib, glib, glibAddresses } from "../../ffi/toolkits/glib.ts";
 import type { ForeignLoop, Prepared } from "../foreign_loop.ts";
+import { monotonic } from "../monotonic.ts";
 import type { NativeWaker } from "../native_waker.ts";
 
 /** GLib's priority for events of the window system: before redrawing. */

@@ -28,7 +28,6 @@
  * @module
  */
 
-import { monotonic } from "../monotonic.ts";
 import { POLL } from "../../ffi/constants.ts";
 import {
   closeDescriptor,
@@ -51,6 +50,7 @@ import {
 } from "../../ffi/toolkits/sdl2.ts";
 import { checkDelay, checkFunction, complaint } from "../arguments.ts";
 import type { ForeignLoop, Prepared } from "../foreign_loop.ts";
+import { monotonic } from "../monotonic.ts";
 import { isAddress, type NativeWaker } from "../native_waker.ts";
 
 /** What {@linkcode sdl2Waker} returns. */

@@ -20,13 +20,13 @@
  * @module
  */
 
-import { monotonic } from "../monotonic.ts";
 import { POLL } from "../../ffi/constants.ts";
 import { libc } from "../../ffi/libc.ts";
 import type { NativeArgument } from "../../ffi/native_call.ts";
 import { tcl, writeAddress } from "../../ffi/toolkits/tk.ts";
 import { FileDescriptor } from "../file_descriptor.ts";
 import type { ForeignLoop, Prepared } from "../foreign_loop.ts";
+import { monotonic } from "../monotonic.ts";
 import type { NativeWaker } from "../native_waker.ts";
 
 // Of tcl.h.

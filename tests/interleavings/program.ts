@@ -15,7 +15,8 @@ import {
   STATE,
   WORD,
 } from "../../ffi/poll_loop.ts";
-import { PollSet, wakeUp } from "../../ffi/poll_set.ts";
+import { PollSet } from "../../ffi/poll_set.ts";
+import { wakeUp } from "../../ffi/wake_up.ts";
 import {
   INTERNAL,
   LONGEST_WAIT,
@@ -30,7 +31,7 @@ import {
   isThenable,
   reportRejection,
 } from "../../src/thenable.ts";
-import { tooLong, TurnLoop } from "../../src/turn.ts";
+import { TurnLoop } from "../../src/turn.ts";
 import { awaiting, SimulatedPromise, spawn } from "./event_loop.ts";
 import { fault, FD, pollInWorker, simulatedLibc } from "./kernel.ts";
 import { element, setElement, SimulatedAtomics } from "./memory.ts";
@@ -266,7 +267,6 @@ const SURROUNDINGS: Record<string, unknown> = {
   sooner,
   startPollLoop: (workerData: PollLoopData) =>
     new workerThreads.Worker(undefined, { workerData }),
-  tooLong,
   usePost: (_waker: unknown, _action: string, work: () => unknown) =>
     simulation().reactor.toolkit.use(work),
   wholeMilliseconds,
