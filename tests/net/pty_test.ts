@@ -28,6 +28,7 @@ import { spawnProcess } from "../../src/net/process.ts";
 import { openPty, type PtyTransport } from "../../src/net/pty.ts";
 import { until } from "../descriptors.ts";
 import { ONE_OF_EACH_KIND, testInHosts, testOnBackends } from "../hosts.ts";
+import { leaveOut } from "../left_out.ts";
 import { assertNothingLeft, countAtRest } from "../leftovers.ts";
 import {
   Checksum,
@@ -370,8 +371,7 @@ if (await hasSocat()) {
     transport.loseConnection();
   });
 } else {
-  console.log(`Left out: ${SOCAT} (install socat)`);
-  Deno.test({ name: SOCAT, ignore: true, fn() {} });
+  leaveOut(SOCAT, "install socat");
 }
 
 async function hasSocat(): Promise<boolean> {
