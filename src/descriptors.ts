@@ -198,8 +198,8 @@ export interface DescriptorsOptions {
   report: (error: unknown, where: string) => void;
   /** Whether to remember where registrations are made. */
   captureStacks: boolean;
-  /** A descriptor is ready all the time, and nobody uses it. */
-  spins: (descriptor: DescriptorReport) => void;
+  /** A descriptor is ready all the time, and nobody uses it, or so it seems. */
+  spins: (descriptor: DescriptorReport, isCertain: boolean) => void;
   /** Whether it may be asked for less often, then. */
   canRest: boolean;
   /** {@linkcode Descriptors.restEnd} has come nearer. */
@@ -579,7 +579,9 @@ export class Descriptors {
     if (this.#entries[entry.fd] !== entry) return;
     const { suspicion } = entry;
     const verdict = suspicion.after(entry.fd);
-    if (verdict === "spins") this.#options.spins(reportOn(entry));
+    if (verdict === "spins") {
+      this.#options.spins(reportOn(entry), suspicion.isCertain);
+    }
     if (verdict === undefined || !suspicion.canRest) return;
     if (!this.#options.canRest || entry.resting) return;
     entry.resting = true;

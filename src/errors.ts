@@ -152,6 +152,10 @@ export class ConnectionAborted extends ReactorError {
 /**
  * A descriptor is ready again and again, and its callback takes nothing from it
  * and gives nothing to it. Only reported: to `onError`, once.
+ *
+ * Where data waits, the kernel tells no more than how much. A callback that puts
+ * back as much as it takes, such as one that talks to itself through a pipe,
+ * looks the same; the message says which of the two was seen.
  */
 export class DescriptorSpinning extends ReactorError {
   static {

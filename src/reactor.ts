@@ -334,7 +334,7 @@ export class Reactor implements AsyncDisposable {
       defer: (f) => this.#enqueue(f),
       report,
       captureStacks: this.#captureStacks,
-      spins: (descriptor) => this.#reportSpin(descriptor),
+      spins: (descriptor, isCertain) => this.#reportSpin(descriptor, isCertain),
       // A rest is so long by Deno's clock.
       canRest: checked.clock === monotonic,
       restEnds: () => this.#loop?.timerSooner(),
@@ -1562,11 +1562,14 @@ export class Reactor implements AsyncDisposable {
     return { who: "A call from a thread, or a trigger", where: "the queue" };
   }
 
-  #reportSpin(descriptor: DescriptorReport): void {
+  #reportSpin(descriptor: DescriptorReport, isCertain: boolean): void {
     this.#counters.spins++;
+    const finding = isCertain
+      ? "nobody uses it"
+      : "as much waits after each callback as before";
     this.#report(
       new DescriptorSpinning(
-        `Ready all the time, and nobody uses it: ${inWords(descriptor)}`,
+        `Ready all the time, and ${finding}: ${inWords(descriptor)}`,
       ),
       `descriptor ${descriptor.fd}`,
     );

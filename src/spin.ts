@@ -58,6 +58,14 @@ export class Suspicion {
     return this.#spins && this.#isCertain;
   }
 
+  /**
+   * Whether the last look left no doubt. Where as much waits as before, the
+   * callback may have put back what it took.
+   */
+  get isCertain(): boolean {
+    return this.#isCertain;
+  }
+
   /** A callback is about to be told of it. */
   before(fd: number, side: Side): void {
     this.#side = side;

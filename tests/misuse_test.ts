@@ -196,7 +196,14 @@ for (const [name, { watch, owner, isCertain }] of Object.entries(SPINS)) {
         assertEquals(told.length, 1);
         const [{ error, where }] = told as [{ error: Error; where: string }];
         assertInstanceOf(error, DescriptorSpinning);
-        assertStringIncludes(error.message, `descriptor ${fd} (${owner})`);
+        assertEquals(
+          error.message,
+          `Ready all the time, and ${
+            isCertain
+              ? "nobody uses it"
+              : "as much waits after each callback as before"
+          }: descriptor ${fd} (${owner})`,
+        );
         assertEquals(where, `descriptor ${fd}`);
         assertEquals(reactor.inspect().counters.spins, 1);
         close();

@@ -31,7 +31,10 @@ const MILLION = `
     backend: BACKEND,
     onError(error) {
       // All that is due runs in one round (contract 67), however long that takes.
-      if (error.name !== "CallbackTooSlow") throw error;
+      if (error.name === "CallbackTooSlow") return;
+      // The reader below puts back what it takes, which after some thousand
+      // rounds looks like one that takes nothing.
+      if (error.name !== "DescriptorSpinning") throw error;
     },
   });
   const [output, input] = FileDescriptor.pipe();
