@@ -26,6 +26,7 @@ import { UnsupportedAddressFamily } from "./errors.ts";
 import { checkFactory } from "./factories.ts";
 import { type Port, StreamPort } from "./port.ts";
 import {
+  type BufferedProtocol,
   checkProtocol,
   type Protocol,
   type ServerFactory,
@@ -110,7 +111,7 @@ export function adoptStreamPort(
  */
 export function adoptStream(
   fd: Fd,
-  protocol: Protocol,
+  protocol: Protocol | BufferedProtocol,
   options: AdoptStreamOptions = {},
 ): Transport {
   const action = "adopt a connection";

@@ -12,7 +12,7 @@ import { Attempt } from "./attempt.ts";
 import { endWithReactor, outlive } from "./dependents.ts";
 import { NotConnectingError, UserError } from "./errors.ts";
 import { beginUse, endUse } from "./factories.ts";
-import type { Protocol, ServerFactory } from "./protocol.ts";
+import type { ServerFactory } from "./protocol.ts";
 import { callHandler } from "./report.ts";
 import { hostOf } from "./socket_stream.ts";
 import { type StreamSocket, StreamTransport } from "./stream.ts";
@@ -158,7 +158,7 @@ export class StreamConnector implements Connector {
       this.#options;
     let peer: Address;
     let host: Address;
-    let protocol: Protocol | null | undefined;
+    let protocol: ReturnType<ServerFactory["buildProtocol"]> | undefined;
     let error: Error = new UserError("The factory made no protocol");
     this.#state = "connected";
     callHandler(reactor, "buildProtocol", () => {

@@ -58,6 +58,7 @@ export { listen } from "./listen.ts";
 export type { Listener, ListenOptions, ListenPathOptions } from "./listen.ts";
 export type { Port } from "./port.ts";
 export type {
+  BufferedProtocol,
   Producer,
   Protocol,
   ServerFactory,
@@ -100,4 +101,8 @@ export type {
   UnixServerFactory,
 } from "./unix.ts";
 export type { UnixPathOptions } from "./unix_path.ts";
-export type { UnixProtocol, UnixTransport } from "./unix_stream.ts";
+export type {
+  UnixBufferedProtocol,
+  UnixProtocol,
+  UnixTransport,
+} from "./unix_stream.ts";

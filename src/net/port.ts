@@ -15,7 +15,7 @@ import type { Reactor } from "../reactor.ts";
 import { type Address, toAddress } from "./address.ts";
 import { endWithReactor, outlive } from "./dependents.ts";
 import { beginUse, endUse } from "./factories.ts";
-import type { Protocol, ServerFactory } from "./protocol.ts";
+import type { ServerFactory } from "./protocol.ts";
 import { callHandler, report } from "./report.ts";
 import { hostOf, SocketStream } from "./socket_stream.ts";
 import { type StreamSocket, StreamTransport } from "./stream.ts";
@@ -191,7 +191,8 @@ export class StreamPort implements Port, ReadDescriptor {
     callHandler(reactor, "buildProtocol", () => {
       const peer = toAddress(this.#from, "stream");
       const host = hostOf(fd);
-      const protocol: Protocol | null | undefined = factory.buildProtocol(peer);
+      const protocol: ReturnType<ServerFactory["buildProtocol"]> | undefined =
+        factory.buildProtocol(peer);
       if (protocol === null || protocol === undefined) {
         return socket.close(false);
       }

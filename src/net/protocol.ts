@@ -46,6 +46,54 @@ export interface Protocol {
   writeConnectionLost?(): unknown;
 }
 
+/**
+ * What happens on a connection, for a protocol that has a place of its own for
+ * the bytes: nothing is allocated for what comes, and nothing copied.
+ *
+ * @example A server that keeps one buffer for each connection
+ * ```ts
+ * import {
+ *   type BufferedProtocol,
+ *   connect,
+ *   listenTCP,
+ *   type Transport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Echo implements BufferedProtocol {
+ *   declare transport: Transport;
+ *   #buffer = new Uint8Array(4096);
+ *
+ *   getBuffer() {
+ *     // What was written must stay as it is until it is sent.
+ *     if (this.transport.bufferedAmount > 0) this.#buffer = new Uint8Array(4096);
+ *     return this.#buffer;
+ *   }
+ *
+ *   bufferUpdated(count: number) {
+ *     this.transport.write(this.#buffer.subarray(0, count));
+ *   }
+ * }
+ *
+ * await using port = listenTCP(0, { buildProtocol: () => new Echo() }, { hostname: "127.0.0.1" });
+ * await using client = await connect(port.getHost() as Deno.NetAddr);
+ * client.write("hello");
+ * for await (const echo of client) {
+ *   assertEquals(new TextDecoder().decode(echo), "hello");
+ *   break;
+ * }
+ * ```
+ */
+export interface BufferedProtocol extends Omit<Protocol, "dataReceived"> {
+  /**
+   * Where to put the next bytes: at least one, as many as fit. Called before
+   * each attempt to receive, of which some find nothing.
+   */
+  getBuffer(): Uint8Array;
+  /** So many bytes have come, and are at the beginning of the buffer. */
+  bufferUpdated(count: number): unknown;
+}
+
 /** Makes protocols for connections that come. */
 export interface ServerFactory {
   /**
@@ -54,7 +102,7 @@ export interface ServerFactory {
    * @param peer Who is at the other end.
    * @returns The protocol; null closes the connection.
    */
-  buildProtocol(peer: Address): Protocol | null;
+  buildProtocol(peer: Address): Protocol | BufferedProtocol | null;
   /** The first port or connector begins to use this factory. */
   doStart?(): unknown;
   /** The last one has ended. */
@@ -233,20 +281,49 @@ export interface Transport {
   getTcpKeepAlive(): boolean;
 }
 
+/** Whether a protocol has a place of its own for the bytes. */
+export function isBuffered(
+  protocol: Partial<Protocol> | Partial<BufferedProtocol>,
+): protocol is BufferedProtocol {
+  const { getBuffer, bufferUpdated } = protocol as Partial<BufferedProtocol>;
+  return typeof getBuffer === "function" && typeof bufferUpdated === "function";
+}
+
+/**
+ * The place that a protocol has for the next bytes.
+ *
+ * @throws {TypeError} When it is none.
+ */
+export function bufferOf(protocol: BufferedProtocol): Uint8Array {
+  const buffer: unknown = protocol.getBuffer();
+  // To receive nothing would look like the end.
+  if (buffer instanceof Uint8Array && buffer.length > 0) return buffer;
+  throw new TypeError(
+    complaint(
+      buffer,
+      "receive",
+      "getBuffer()",
+      "a Uint8Array that is not empty",
+    ),
+  );
+}
+
 /**
  * Requires a protocol.
  *
- * @throws {TypeError} When it is no object with a `dataReceived` function.
+ * @throws {TypeError} When it is no object with a `dataReceived` function, or
+ * with `getBuffer` and `bufferUpdated`.
  */
 export function checkProtocol(value: unknown, action: string): void {
   const protocol = value as Partial<Protocol> | null | undefined;
   if (typeof protocol?.dataReceived === "function") return;
+  if (typeof protocol === "object" && isBuffered(protocol!)) return;
   throw new TypeError(
     complaint(
       value,
       action,
       "protocol",
-      'an object with a "dataReceived" function',
+      'an object with a "dataReceived" function, or with "getBuffer" and "bufferUpdated"',
     ),
   );
 }

@@ -23,7 +23,12 @@ import {
   DescriptorTransport,
   LATER,
 } from "./descriptor_stream.ts";
-import { checkProtocol, type Protocol, type Transport } from "./protocol.ts";
+import {
+  type BufferedProtocol,
+  checkProtocol,
+  type Protocol,
+  type Transport,
+} from "./protocol.ts";
 
 /** Options of {@linkcode openPty}. */
 export interface PtyOptions extends OpenPtyOptions {
@@ -112,7 +117,7 @@ export interface PtyTransport extends Transport {
  * ```
  */
 export function openPty(
-  protocol: Protocol,
+  protocol: Protocol | BufferedProtocol,
   options: PtyOptions = {},
 ): PtyTransport {
   const action = "open a pseudoterminal";

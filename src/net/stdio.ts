@@ -36,7 +36,12 @@ import {
   DescriptorTransport,
   LATER,
 } from "./descriptor_stream.ts";
-import { checkProtocol, type Protocol, type Transport } from "./protocol.ts";
+import {
+  type BufferedProtocol,
+  checkProtocol,
+  type Protocol,
+  type Transport,
+} from "./protocol.ts";
 
 /** Options of {@linkcode openStdio}. */
 export interface OpenStdioOptions {
@@ -119,7 +124,7 @@ const ACTION = "open standard input and output";
  * ```
  */
 export function openStdio(
-  protocol: Protocol,
+  protocol: Protocol | BufferedProtocol,
   options: OpenStdioOptions = {},
 ): Transport {
   checkProtocol(protocol, ACTION);

@@ -24,7 +24,14 @@ import type { Reactor } from "../reactor.ts";
 import type { Address } from "./address.ts";
 import { closeGently } from "./close_gently.ts";
 import { endWithReactor, outlive } from "./dependents.ts";
-import type { Producer, Protocol, Transport } from "./protocol.ts";
+import {
+  type BufferedProtocol,
+  bufferOf,
+  isBuffered,
+  type Producer,
+  type Protocol,
+  type Transport,
+} from "./protocol.ts";
 import { RegisteredProducer } from "./registered_producer.ts";
 import { callHandler, report } from "./report.ts";
 import { SendQueue } from "./send_queue.ts";
@@ -116,7 +123,7 @@ const PORTION = 65_536;
  */
 const MOST_SENDS = 4;
 
-/** Where bytes are received before the protocol gets its own. */
+/** Where bytes are received for a protocol that has no place of its own. */
 let receiveBuffer: Uint8Array<ArrayBuffer> | undefined;
 
 const encoder = new TextEncoder();
@@ -134,7 +141,9 @@ export class StreamTransport
   readonly #hostname: string | undefined;
   readonly #queue = new SendQueue();
   #lost: ((reason: Error) => void) | undefined;
-  #protocol: Protocol | undefined;
+  #protocol: Protocol | BufferedProtocol | undefined;
+  /** The same, if it has a place of its own for what comes. */
+  #buffered: BufferedProtocol | undefined;
   #reading = false;
   /** It receives in a later round what the kernel does not know of. */
   #readingAgain = false;
@@ -168,8 +177,9 @@ export class StreamTransport
   }
 
   /** Gives it to its protocol, and begins to read. */
-  start(protocol: Protocol): void {
+  start(protocol: Protocol | BufferedProtocol): void {
     this.#protocol = protocol;
+    if (isBuffered(protocol)) this.#buffered = protocol;
     try {
       endWithReactor(this.#reactor, this);
     } catch (error) {
@@ -201,13 +211,20 @@ export class StreamTransport
    * reports it and ends the connection with it.
    */
   doRead(): unknown {
-    const buffer = receiveBuffer ??= new Uint8Array(PORTION);
+    const buffered = this.#buffered;
+    const buffer = buffered === undefined
+      ? receiveBuffer ??= new Uint8Array(PORTION)
+      : bufferOf(buffered);
     const { layer } = this.#socket;
     const handshaking = layer?.handshaking;
     const count = this.#socket.receive(buffer);
     if (layer !== undefined) this.#received(layer, handshaking!);
     if (count > 0) {
-      const result = this.#protocol!.dataReceived(buffer.slice(0, count));
+      const result = buffered === undefined
+        ? (this.#protocol as Protocol).dataReceived(
+          receiveBuffer!.slice(0, count),
+        )
+        : buffered.bufferUpdated(count);
       // A promise is the reactor's to look after. An Error would end the
       // connection, which is not what returning one means here.
       return result !== undefined && isError(result) ? undefined : result;
@@ -601,7 +618,8 @@ export class StreamTransport
     const protocol = this.#protocol;
     const lost = this.#lost;
     // Whoever keeps the transport does not keep what it served.
-    this.#producer = this.#protocol = this.#lost = undefined;
+    this.#producer = this.#protocol = this.#buffered = undefined;
+    this.#lost = undefined;
     producer?.stop();
     this.#tell("connectionLost", () => protocol?.connectionLost?.(reason));
     lost?.(reason);

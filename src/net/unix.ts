@@ -31,18 +31,26 @@ import {
   UnixPath,
   type UnixPathOptions,
 } from "./unix_path.ts";
-import { type UnixProtocol, UnixStreamTransport } from "./unix_stream.ts";
+import {
+  type UnixBufferedProtocol,
+  type UnixProtocol,
+  UnixStreamTransport,
+} from "./unix_stream.ts";
 
 /** Makes protocols for connections that come over a UNIX socket. */
 export interface UnixServerFactory extends ServerFactory {
   /** See {@linkcode ServerFactory.buildProtocol}. */
-  buildProtocol(peer: Address): UnixProtocol | null;
+  buildProtocol(
+    peer: Address,
+  ): UnixProtocol | UnixBufferedProtocol | null;
 }
 
 /** Makes protocols for connections over UNIX sockets that a program asked for. */
 export interface UnixClientFactory extends ClientFactory {
   /** See {@linkcode ServerFactory.buildProtocol}. */
-  buildProtocol(peer: Address): UnixProtocol | null;
+  buildProtocol(
+    peer: Address,
+  ): UnixProtocol | UnixBufferedProtocol | null;
 }
 
 /** Options of {@linkcode listenUNIX}. */

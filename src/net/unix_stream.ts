@@ -15,7 +15,7 @@ import type { Reactor } from "../reactor.ts";
 import { isThenable, reportRejection } from "../thenable.ts";
 import { ERRNO } from "../../ffi/errno.ts";
 import { FileDescriptorOverrun } from "./errors.ts";
-import type { Protocol, Transport } from "./protocol.ts";
+import type { BufferedProtocol, Protocol, Transport } from "./protocol.ts";
 import { report } from "./report.ts";
 import {
   type StreamSocket,
@@ -49,6 +49,10 @@ export interface UnixProtocol extends Protocol {
   fileDescriptorReceived?(fd: number): unknown;
 }
 
+/** The same, with a place of its own for the bytes. */
+export interface UnixBufferedProtocol
+  extends BufferedProtocol, Pick<UnixProtocol, "fileDescriptorReceived"> {}
+
 /** See {@linkcode UnixTransport}. */
 export class UnixStreamTransport extends StreamTransport
   implements UnixTransport {
@@ -64,7 +68,7 @@ export class UnixStreamTransport extends StreamTransport
     this.#reactor = reactor;
   }
 
-  override start(protocol: UnixProtocol): void {
+  override start(protocol: UnixProtocol | UnixBufferedProtocol): void {
     this.#socket.protocol = protocol;
     super.start(protocol);
   }
@@ -119,7 +123,7 @@ class UnixStream implements StreamSocket {
   /** Duplicates of what is to be sent. */
   readonly toSend: number[] = [];
   /** Who gets what comes. */
-  protocol: UnixProtocol | undefined;
+  protocol: UnixProtocol | UnixBufferedProtocol | undefined;
   /** The protocol wants to hear no more. */
   listening = true;
   readonly #received: number[] = [];

@@ -6,6 +6,8 @@
 
 /** This package, as it comes. */
 export const OURS = "interleave";
+/** With a protocol that has a buffer of its own, as Deno's sockets ask for. */
+export const OURS_BUFFERED = "interleave, BufferedProtocol";
 /** With `backend: "poll"`. */
 export const OURS_POLL = "interleave, poll backend";
 /** With the ready-made native waker. */

@@ -149,18 +149,17 @@ testInHosts("listenUNIX() and connectUNIX() talk", async ({ reactor, run }) => {
       connectionLost: () => reactor.stop(),
     }),
   }, { reactor });
-  connectUNIX(path, {
-    buildProtocol: () => ({
-      makeConnection(transport) {
-        transport.write("ping");
-        this.dataReceived = (data) => {
-          events.push(`client ${decoder.decode(data)}`);
-          transport.loseConnection();
-        };
-      },
-      dataReceived() {},
-    }),
-  }, { reactor });
+  const client: UnixProtocol = {
+    makeConnection(transport) {
+      transport.write("ping");
+      this.dataReceived = (data) => {
+        events.push(`client ${decoder.decode(data)}`);
+        transport.loseConnection();
+      };
+    },
+    dataReceived() {},
+  };
+  connectUNIX(path, { buildProtocol: () => client }, { reactor });
   const late = reactor.callLater(PATIENCE, () => reactor.stop());
   await run();
   if (late.active()) late.cancel();

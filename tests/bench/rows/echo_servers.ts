@@ -10,6 +10,7 @@ import {
   EPOLL,
   NODE,
   OURS,
+  OURS_BUFFERED,
   TRIO,
   TRIO_GUEST,
   TWISTED_EPOLL,
@@ -31,6 +32,7 @@ export interface EchoServer {
 export function echoServers(tools: Tools): EchoServer[] {
   const commands: [string, () => string[]][] = [
     [OURS, () => tools.command("echo_net.ts")],
+    [OURS_BUFFERED, () => tools.command("echo_buffered.ts")],
     [DENO, () => tools.command("echo_deno.ts")],
     [DENO_NODE, () => tools.command("echo_node.mjs")],
     [NODE, () => tools.node("echo_node.mjs")],
