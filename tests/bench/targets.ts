@@ -45,7 +45,7 @@ export interface Target {
 /** Profiles that explain more than one row. */
 const PROFILES = {
   echo:
-    "`perf record` has four fifths of the server's time in the kernel's TCP, three quarters with a thousand connections, where it is less often in the cache; the rest is the way through FFI, twice a message, and the callbacks",
+    "`perf record` has seven eighths of the server's time in the kernel, nearly all of it in TCP; the rest is the way through FFI, twice a message, and the callbacks",
   wake:
     "`perf sched timehist` has it in the threads' running, not in their being woken. After 10 ms of sleep the processor's caches belong to others, and two threads' worth of the engine's code is fetched anew: the worker's, which returns from poll() and sends its message, and the main thread's, which receives it and runs the work item",
 } as const;
