@@ -8,7 +8,25 @@ import { POSIX } from "../../ffi/constants.ts";
 import type { SocketAddress } from "../../ffi/socket_address.ts";
 import { UnsupportedAddressFamily } from "./errors.ts";
 
-/** An address of the internet, as `Deno.NetAddr` is one. */
+/**
+ * An address of the internet, as `Deno.NetAddr` is one.
+ *
+ * @example As people write it
+ * ```ts
+ * import { connect, listen, type NetAddress } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function show({ hostname, port }: NetAddress): string {
+ *   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+ *   return `${host}:${port}`;
+ * }
+ *
+ * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+ * await using client = await connect(port.getHost());
+ * assertEquals(show(client.getPeer()), `127.0.0.1:${port.getHost().port}`);
+ * assertEquals(show({ transport: "udp", hostname: "::1", port: 53 }), "[::1]:53");
+ * ```
+ */
 export interface NetAddress {
   /** `"tcp"` for connections, `"udp"` for datagrams. */
   readonly transport: "tcp" | "udp";
@@ -22,7 +40,21 @@ export interface NetAddress {
   readonly port: number;
 }
 
-/** An address of a UNIX socket, as `Deno.UnixAddr` is one. */
+/**
+ * An address of a UNIX socket, as `Deno.UnixAddr` is one.
+ *
+ * @example A server has a path, its clients have none
+ * ```ts
+ * import { connect, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = `/tmp/service ${crypto.randomUUID()}`;
+ * await using _port = listen({ path });
+ * await using client = await connect({ path });
+ * assertEquals(client.getPeer(), { transport: "unix", path });
+ * assertEquals(client.getHost(), { transport: "unix", path: "" });
+ * ```
+ */
 export interface UnixAddress {
   /** `"unix"` for connections, `"unixpacket"` for datagrams. */
   readonly transport: "unix" | "unixpacket";
@@ -33,7 +65,27 @@ export interface UnixAddress {
   readonly path: string;
 }
 
-/** Where a transport begins or ends. */
+/**
+ * Where a transport begins or ends.
+ *
+ * @example Either kind in a log
+ * ```ts
+ * import { type Address, connect, listen } from "@interleave/reactor/net";
+ * import { assertEquals, assertMatch } from "@std/assert";
+ *
+ * function show(address: Address): string {
+ *   if ("path" in address) return address.path || "somebody on this machine";
+ *   return `${address.hostname}, port ${address.port}`;
+ * }
+ *
+ * await using tcp = listen({ hostname: "127.0.0.1", port: 0 });
+ * await using unix = listen({ path: `/tmp/service ${crypto.randomUUID()}` });
+ * await using one = await connect(tcp.getHost());
+ * await using other = await connect(unix.getHost());
+ * assertMatch(show(one.getHost()), /^127\.0\.0\.1, port \d+$/);
+ * assertEquals(show(other.getHost()), "somebody on this machine");
+ * ```
+ */
 export type Address = NetAddress | UnixAddress;
 
 /** What is shown for an end that has no address at all, as of a terminal. */

@@ -36,7 +36,30 @@ import { SocketStream } from "./socket_stream.ts";
 import { StreamTransport } from "./stream.ts";
 import { UnixStreamTransport } from "./unix_stream.ts";
 
-/** Options of {@linkcode adoptStreamPort} and {@linkcode adoptStream}. */
+/**
+ * Options of {@linkcode adoptStreamPort} and {@linkcode adoptStream}.
+ *
+ * @example Served by a reactor of one's own
+ * ```ts
+ * import { FileDescriptor, Reactor } from "@interleave/reactor";
+ * import { adoptStream } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const [ours, theirs] = FileDescriptor.socketpair();
+ * let heard = "";
+ * adoptStream(ours, {
+ *   dataReceived: (data) => heard += new TextDecoder().decode(data),
+ *   connectionLost: () => reactor.stop(),
+ * }, { reactor });
+ * ours.close(); // The transport has a duplicate.
+ *
+ * theirs.write(new TextEncoder().encode("hello"));
+ * theirs.close();
+ * await reactor.run();
+ * assertEquals(heard, "hello");
+ * ```
+ */
 export interface AdoptStreamOptions {
   /**
    * The reactor that serves it.
@@ -61,6 +84,35 @@ export interface AdoptStreamOptions {
  * @throws {Deno.errors.BadResource} When `fd` is not open.
  * @throws {UnsupportedAddressFamily} When it is a socket of another kind than
  * IPv4, IPv6 and UNIX.
+ *
+ * @example A socket that is open already
+ * ```ts
+ * import {
+ *   adoptStreamPort,
+ *   connect,
+ *   listen,
+ *   type Transport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // It stands for one that a parent process has left under number 3, say.
+ * await using given = listen({ hostname: "127.0.0.1", port: 0 });
+ * given.pauseProducing();
+ *
+ * await using port = adoptStreamPort(given.fileno(), {
+ *   buildProtocol: () => ({
+ *     makeConnection(transport: Transport) {
+ *       transport.write("hello");
+ *       transport.loseConnection();
+ *     },
+ *     dataReceived() {},
+ *   }),
+ * });
+ * assertEquals(port.getHost(), given.getHost());
+ *
+ * await using client = await connect(port.getHost());
+ * assertEquals(await new Response(client.readable).text(), "hello");
+ * ```
  */
 export function adoptStreamPort(
   fd: Fd,
@@ -108,6 +160,26 @@ export function adoptStreamPort(
  * @throws {Deno.errors.NotConnected} When the socket is not connected.
  * @throws {UnsupportedAddressFamily} When it is a socket of another kind than
  * IPv4, IPv6 and UNIX.
+ *
+ * @example One end of a socketpair
+ * ```ts
+ * import { FileDescriptor } from "@interleave/reactor";
+ * import { adoptStream } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [ours, theirs] = FileDescriptor.socketpair();
+ * const transport = adoptStream(theirs, {
+ *   dataReceived(data) {
+ *     transport.write(new TextDecoder().decode(data).toUpperCase());
+ *     transport.loseConnection();
+ *   },
+ * });
+ * theirs.close(); // The transport has a duplicate.
+ *
+ * ours.write(new TextEncoder().encode("hello"));
+ * assertEquals(await new Response(ours.readable()).text(), "HELLO");
+ * ours.close();
+ * ```
  */
 export function adoptStream(
   fd: Fd,

@@ -15,7 +15,25 @@ import { connectSSL } from "./tls.ts";
 import type { TLSOptions } from "./tls_options.ts";
 import { connectUNIX } from "./unix.ts";
 
-/** Options of {@linkcode connect}, by TCP. */
+/**
+ * Options of {@linkcode connect}, by TCP.
+ *
+ * @example Giving up
+ * ```ts
+ * import { connect, listen } from "@interleave/reactor/net";
+ * import { assertRejects } from "@std/assert";
+ *
+ * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+ * const user = new AbortController();
+ * const connected = connect({
+ *   ...port.getHost(),
+ *   timeout: 5000,
+ *   signal: user.signal,
+ * });
+ * user.abort(new Error("The user has changed her mind"));
+ * await assertRejects(() => connected, Error, "changed her mind");
+ * ```
+ */
 export interface ConnectOptions {
   /** A host name, or an IPv4 or IPv6 address. */
   hostname: string;
@@ -47,7 +65,22 @@ export interface ConnectOptions {
   reactor?: Reactor;
 }
 
-/** Options of {@linkcode connect}, to a UNIX socket. */
+/**
+ * Options of {@linkcode connect}, to a UNIX socket.
+ *
+ * @example A service that may not be running
+ * ```ts
+ * import { connect, ConnectError } from "@interleave/reactor/net";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const path = `/tmp/nobody ${crypto.randomUUID()}`;
+ * const error = await assertRejects(
+ *   () => connect({ path, timeout: 1000 }),
+ *   ConnectError,
+ * );
+ * assertEquals(error.code, "ENOENT");
+ * ```
+ */
 export interface ConnectPathOptions {
   /** Where the socket is. On Linux, an abstract name begins with a NUL. */
   path: string;
@@ -136,6 +169,25 @@ export function connect(
  *
  * @param options Where to.
  * @returns The connection. Rejects as it does with TCP.
+ *
+ * @example A place from a configuration
+ * ```ts
+ * import {
+ *   connect,
+ *   type ConnectOptions,
+ *   type ConnectPathOptions,
+ *   listen,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using port = listen({ path: `/tmp/service ${crypto.randomUUID()}` });
+ *
+ * const configuration = JSON.stringify({ server: port.getHost() });
+ * const server: ConnectOptions | ConnectPathOptions =
+ *   JSON.parse(configuration).server;
+ * await using connection = await connect(server);
+ * assertEquals(connection.getPeer(), port.getHost());
+ * ```
  */
 export function connect(
   options: ConnectOptions | ConnectPathOptions,

@@ -48,6 +48,26 @@ export class Connection<A extends Address = Address>
    * What comes: a stream of bytes, which can be read into buffers of the reader's
    * own as well (`getReader({ mode: "byob" })`). Cancelling it ends the
    * connection, as `loseConnection` does.
+   *
+   * @example By way of other streams
+   * ```ts
+   * import { connect, listen } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+   * await using client = await connect(port.getHost());
+   * const sent = new Blob(["hello, ".repeat(1000)]).stream()
+   *   .pipeThrough(new CompressionStream("gzip"))
+   *   .pipeTo(client.writable); // Closes this half when all of it is sent.
+   *
+   * for await (const server of port) {
+   *   const text = server.readable.pipeThrough(new DecompressionStream("gzip"));
+   *   assertEquals((await new Response(text).text()).length, 7000);
+   *   server.loseConnection();
+   *   break;
+   * }
+   * await sent;
+   * ```
    */
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /**
@@ -59,6 +79,21 @@ export class Connection<A extends Address = Address>
   /**
    * Settles when the connection is over: resolves after an orderly end, rejects
    * with the reason otherwise.
+   *
+   * @example How a connection ended
+   * ```ts
+   * import { ConnectionLost } from "@interleave/reactor";
+   * import { connect, listen } from "@interleave/reactor/net";
+   * import { assertRejects } from "@std/assert";
+   *
+   * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+   * await using client = await connect(port.getHost());
+   * for await (const server of port) {
+   *   server.abortConnection();
+   *   break;
+   * }
+   * await assertRejects(() => client.closed, ConnectionLost);
+   * ```
    */
   readonly closed: Promise<void>;
   readonly #transport: Transport;

@@ -23,6 +23,39 @@ import { type StreamSocket, StreamTransport } from "./stream.ts";
  * Each attempt ends in one of two ways: `clientConnectionFailed` if it came to no
  * connection, or if `buildProtocol` threw or returned null;
  * `clientConnectionLost`, after the protocol's `connectionLost`, otherwise.
+ *
+ * @example Trying again, each time after a longer pause
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import {
+ *   type ClientFactory,
+ *   type Connector,
+ *   connectTCP,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const reactor = new Reactor();
+ *
+ * class Patient implements ClientFactory {
+ *   attempts = 0;
+ *
+ *   startedConnecting() {
+ *     this.attempts++;
+ *   }
+ *   buildProtocol() {
+ *     return { dataReceived() {} };
+ *   }
+ *   clientConnectionFailed(connector: Connector, _reason: Error) {
+ *     if (this.attempts === 3) return reactor.stop(); // Or go on for ever.
+ *     reactor.callLater(2 ** this.attempts, () => connector.connect());
+ *   }
+ * }
+ *
+ * const factory = new Patient();
+ * connectTCP("127.0.0.1", 1, factory, { reactor }); // Nobody is there.
+ * await reactor.run();
+ * assertEquals(factory.attempts, 3);
+ * ```
  */
 export interface ClientFactory extends ServerFactory {
   /** An attempt begins. */
@@ -33,7 +66,39 @@ export interface ClientFactory extends ServerFactory {
   clientConnectionLost?(connector: Connector, reason: Error): unknown;
 }
 
-/** A connection that is being made, or was. */
+/**
+ * A connection that is being made, or was.
+ *
+ * @example Ending a connection, and beginning another
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { type Connector, connectTCP, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * await using port = listen({ hostname: "127.0.0.1", port: 0, reactor });
+ * const { hostname, port: number } = port.getHost();
+ *
+ * let count = 0;
+ * const connector: Connector = connectTCP(hostname, number, {
+ *   buildProtocol() {
+ *     count++;
+ *     return {
+ *       makeConnection: () => connector.disconnect(),
+ *       dataReceived() {},
+ *     };
+ *   },
+ *   clientConnectionLost() {
+ *     assertEquals(connector.state, "disconnected");
+ *     if (count < 2) connector.connect();
+ *     else reactor.stop();
+ *   },
+ * }, { reactor });
+ * assertEquals(connector.state, "connecting");
+ * await reactor.run();
+ * assertEquals(count, 2);
+ * ```
+ */
 export interface Connector {
   /**
    * Tries again, when the last attempt has failed or its connection is over.

@@ -24,6 +24,40 @@ import { callHandler, report } from "./report.ts";
  *
  * What they throw, or what their promise rejects with, is reported through the
  * reactor's `onError`, and the port goes on.
+ *
+ * @example Counting what comes
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import {
+ *   type Address,
+ *   type DatagramProtocol,
+ *   listenUDP,
+ *   type UDPTransport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ *
+ * class Counter implements DatagramProtocol {
+ *   declare transport: UDPTransport;
+ *   count = 0;
+ *
+ *   startProtocol() {
+ *     // To itself, for want of anybody else.
+ *     for (const word of ["one", "two", "three"]) {
+ *       this.transport.write(word, this.transport.getHost() as Deno.NetAddr);
+ *     }
+ *   }
+ *   datagramReceived(_data: Uint8Array, _peer: Address) {
+ *     if (++this.count === 3) reactor.stop();
+ *   }
+ * }
+ *
+ * const counter = new Counter();
+ * listenUDP(0, counter, { hostname: "127.0.0.1", reactor });
+ * await reactor.run();
+ * assertEquals(counter.count, 3);
+ * ```
  */
 export interface DatagramProtocol {
   /** The port begins to listen. */
@@ -39,12 +73,55 @@ export interface DatagramProtocol {
   connectionRefused?(): unknown;
 }
 
-/** Where a datagram goes: any {@linkcode Address} of the right kind is one. */
+/**
+ * Where a datagram goes: any {@linkcode Address} of the right kind is one.
+ *
+ * @example A collector of statistics
+ * ```ts
+ * import { type DatagramPeer, listenUDP } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { promise, resolve } = Promise.withResolvers<string>();
+ * await using collector = listenUDP(0, {
+ *   datagramReceived: (data) => resolve(new TextDecoder().decode(data)),
+ * }, { hostname: "127.0.0.1" });
+ * const { port } = collector.getHost() as Deno.NetAddr;
+ *
+ * await using statistics = listenUDP(0, { datagramReceived() {} });
+ * const peer: DatagramPeer = { hostname: "127.0.0.1", port };
+ * statistics.write("requests:1|c", peer);
+ * assertEquals(await promise, "requests:1|c");
+ * ```
+ */
 export type DatagramPeer =
   | { readonly hostname: string; readonly port: number }
   | { readonly path: string };
 
-/** What sends datagrams, and receives them for a {@linkcode DatagramProtocol}. */
+/**
+ * What sends datagrams, and receives them for a {@linkcode DatagramProtocol}.
+ *
+ * @example Whoever asks gets an answer
+ * ```ts
+ * import {
+ *   connectUNIXDatagram,
+ *   type DatagramTransport,
+ *   listenUNIXDatagram,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = `/tmp/clock ${crypto.randomUUID()}`;
+ * await using clock: DatagramTransport = listenUNIXDatagram(path, {
+ *   datagramReceived: (_question, peer) => clock.write("twelve", peer),
+ * });
+ *
+ * const { promise, resolve } = Promise.withResolvers<string>();
+ * await using client = connectUNIXDatagram(path, {
+ *   datagramReceived: (data) => resolve(new TextDecoder().decode(data)),
+ * }, { bindPath: `${path}.client` });
+ * client.write("What time is it?"); // It is connected: no peer is named.
+ * assertEquals(await promise, "twelve");
+ * ```
+ */
 export interface DatagramTransport extends AsyncDisposable {
   /**
    * Sends one datagram, at once. As the network may lose it without a word, so

@@ -23,6 +23,33 @@ import type { Connection, ConnectionProtocol } from "./connection.ts";
  * It is not one of Deno's resources: functions that take the connection out of
  * Deno's hands, as the upgrade to TLS by `Deno.startTls` and the HTTP server of
  * Deno's own do, refuse it.
+ *
+ * @example Code that was written for Deno's connections
+ * ```ts
+ * import { connect, type DenoConn, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // Reads until there are so many bytes.
+ * async function readFully(connection: Deno.Conn, length: number) {
+ *   const bytes = new Uint8Array(length);
+ *   for (let at = 0; at < length;) {
+ *     const count = await connection.read(bytes.subarray(at));
+ *     if (count === null) throw new Deno.errors.UnexpectedEof();
+ *     at += count;
+ *   }
+ *   return bytes;
+ * }
+ *
+ * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+ * await using client = await connect(port.getHost());
+ * client.write("hello, world");
+ * for await (const connection of port) {
+ *   using server: DenoConn = connection.toDenoConn();
+ *   const bytes = await readFully(server, 5);
+ *   assertEquals(new TextDecoder().decode(bytes), "hello");
+ *   break;
+ * }
+ * ```
  */
 export class DenoConn<A extends Address = Address> implements Deno.Conn<A> {
   readonly #connection: Connection<A>;

@@ -32,7 +32,21 @@ export class ConnectError extends ReactorError {
   }
 }
 
-/** Nobody listens there. */
+/**
+ * Nobody listens there.
+ *
+ * @example A server that is not running
+ * ```ts
+ * import { connect, ConnectionRefusedError } from "@interleave/reactor/net";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const error = await assertRejects(
+ *   () => connect({ hostname: "127.0.0.1", port: 1 }),
+ *   ConnectionRefusedError,
+ * );
+ * assertEquals(error.code, "ECONNREFUSED");
+ * ```
+ */
 export class ConnectionRefusedError extends ConnectError {
   static {
     this.prototype.name = "ConnectionRefusedError";
@@ -40,7 +54,21 @@ export class ConnectionRefusedError extends ConnectError {
   }
 }
 
-/** There was no answer in time. */
+/**
+ * There was no answer in time.
+ *
+ * @example A server that says nothing
+ * ```ts
+ * import { connect, ConnectTimeoutError, listen } from "@interleave/reactor/net";
+ * import { assertRejects } from "@std/assert";
+ *
+ * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+ * await assertRejects(
+ *   () => connect({ ...port.getHost(), tls: {}, timeout: 50 }),
+ *   ConnectTimeoutError,
+ * );
+ * ```
+ */
 export class ConnectTimeoutError extends ConnectError {
   static {
     this.prototype.name = "ConnectTimeoutError";
@@ -51,6 +79,18 @@ export class ConnectTimeoutError extends ConnectError {
 /**
  * A host name has no address, or could not be looked up. Its `code` is the name
  * from `<netdb.h>`, such as `"EAI_NONAME"`.
+ *
+ * @example A misspelt name
+ * ```ts
+ * import { connect, NameLookupError } from "@interleave/reactor/net";
+ * import { assertMatch, assertRejects } from "@std/assert";
+ *
+ * const error = await assertRejects(
+ *   () => connect({ hostname: "www..example", port: 80 }),
+ *   NameLookupError,
+ * );
+ * assertMatch(error.code!, /^EAI_/);
+ * ```
  */
 export class NameLookupError extends ConnectError {
   static {
@@ -59,7 +99,22 @@ export class NameLookupError extends ConnectError {
   }
 }
 
-/** A service name stands for no port. */
+/**
+ * A service name stands for no port.
+ *
+ * @example A service that the system does not know
+ * ```ts
+ * import { connectTCP, ServiceNameUnknownError } from "@interleave/reactor/net";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const factory = { buildProtocol: () => null };
+ * assertThrows(
+ *   () => connectTCP("127.0.0.1", "htpp", factory),
+ *   ServiceNameUnknownError,
+ *   '"htpp"',
+ * );
+ * ```
+ */
 export class ServiceNameUnknownError extends ConnectError {
   static {
     this.prototype.name = "ServiceNameUnknownError";
@@ -67,7 +122,25 @@ export class ServiceNameUnknownError extends ConnectError {
   }
 }
 
-/** No way leads to the network or the host. */
+/**
+ * No way leads to the network or the host.
+ *
+ * @example Where no connection can lead
+ * ```ts
+ * import { connect, NoRouteError } from "@interleave/reactor/net";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * // Linux says this of a multicast group, even with every network there is. An
+ * // offline machine hears it of all addresses.
+ * if (Deno.build.os === "linux") {
+ *   const error = await assertRejects(
+ *     () => connect({ hostname: "224.0.0.1", port: 80 }),
+ *     NoRouteError,
+ *   );
+ *   assertEquals(error.code, "ENETUNREACH");
+ * }
+ * ```
+ */
 export class NoRouteError extends ConnectError {
   static {
     this.prototype.name = "NoRouteError";
@@ -75,7 +148,28 @@ export class NoRouteError extends ConnectError {
   }
 }
 
-/** The local address for a connection could not be had. */
+/**
+ * The local address for a connection could not be had.
+ *
+ * @example An address that this machine does not have
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { ConnectBindError, connectTCP } from "@interleave/reactor/net";
+ * import { assert } from "@std/assert";
+ *
+ * const reactor = new Reactor();
+ * let reason: Error | undefined;
+ * connectTCP("127.0.0.1", 80, {
+ *   buildProtocol: () => null,
+ *   clientConnectionFailed(_connector, error) {
+ *     reason = error;
+ *     reactor.stop();
+ *   },
+ * }, { reactor, bindAddress: ["192.0.2.1", 0] });
+ * await reactor.run();
+ * assert(reason instanceof ConnectBindError);
+ * ```
+ */
 export class ConnectBindError extends ConnectError {
   static {
     this.prototype.name = "ConnectBindError";
@@ -83,7 +177,29 @@ export class ConnectBindError extends ConnectError {
   }
 }
 
-/** The program itself gave up connecting. */
+/**
+ * The program itself gave up connecting.
+ *
+ * @example Giving up
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { connectTCP, UserError } from "@interleave/reactor/net";
+ * import { assert } from "@std/assert";
+ *
+ * const reactor = new Reactor();
+ * let reason: Error | undefined;
+ * const connector = connectTCP("127.0.0.1", 1, {
+ *   buildProtocol: () => null,
+ *   clientConnectionFailed(_connector, error) {
+ *     reason = error;
+ *     reactor.stop();
+ *   },
+ * }, { reactor });
+ * connector.stopConnecting();
+ * await reactor.run();
+ * assert(reason instanceof UserError);
+ * ```
+ */
 export class UserError extends ConnectError {
   static {
     this.prototype.name = "UserError";
@@ -91,7 +207,19 @@ export class UserError extends ConnectError {
   }
 }
 
-/** An address could not be listened on. */
+/**
+ * An address could not be listened on.
+ *
+ * @example A port that is taken
+ * ```ts
+ * import { CannotListenError, listen } from "@interleave/reactor/net";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * await using first = listen({ hostname: "127.0.0.1", port: 0 });
+ * const error = assertThrows(() => listen(first.getHost()), CannotListenError);
+ * assertEquals(error.code, "EADDRINUSE");
+ * ```
+ */
 export class CannotListenError extends ReactorError {
   static {
     this.prototype.name = "CannotListenError";
@@ -99,7 +227,34 @@ export class CannotListenError extends ReactorError {
   }
 }
 
-/** Connecting was to be stopped when it was not under way. */
+/**
+ * Connecting was to be stopped when it was not under way.
+ *
+ * @example There is a connection already
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import {
+ *   type Connector,
+ *   connectTCP,
+ *   listen,
+ *   NotConnectingError,
+ * } from "@interleave/reactor/net";
+ * import { assertThrows } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * await using port = listen({ hostname: "127.0.0.1", port: 0, reactor });
+ * const { hostname, port: number } = port.getHost();
+ * const connector: Connector = connectTCP(hostname, number, {
+ *   buildProtocol: () => ({
+ *     makeConnection: () => reactor.crash(), // The run ends here; nothing else does.
+ *     dataReceived() {},
+ *   }),
+ * }, { reactor });
+ * await reactor.run();
+ * assertThrows(() => connector.stopConnecting(), NotConnectingError);
+ * connector.disconnect(); // Ends either.
+ * ```
+ */
 export class NotConnectingError extends ReactorError {
   static {
     this.prototype.name = "NotConnectingError";
@@ -110,6 +265,19 @@ export class NotConnectingError extends ReactorError {
 /**
  * An address was of no use: a host name where only an address will do, or one of
  * the wrong family.
+ *
+ * @example No name is looked up for a datagram
+ * ```ts
+ * import { InvalidAddressError, listenUDP } from "@interleave/reactor/net";
+ * import { assertThrows } from "@std/assert";
+ *
+ * await using port = listenUDP(0, { datagramReceived() {} });
+ * assertThrows(
+ *   () => port.write("hello", { hostname: "localhost", port: 53 }),
+ *   InvalidAddressError,
+ *   '"localhost"',
+ * );
+ * ```
  */
 export class InvalidAddressError extends ReactorError {
   static {
@@ -118,7 +286,23 @@ export class InvalidAddressError extends ReactorError {
   }
 }
 
-/** A datagram was longer than can be sent. */
+/**
+ * A datagram was longer than can be sent.
+ *
+ * @example More than UDP can carry
+ * ```ts
+ * import { listenUDP, MessageLengthError } from "@interleave/reactor/net";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const options = { hostname: "127.0.0.1" };
+ * await using port = listenUDP(0, { datagramReceived() {} }, options);
+ * const tooLong = new Uint8Array(65_536);
+ * assertThrows(
+ *   () => port.write(tooLong, { hostname: "127.0.0.1", port: 9 }),
+ *   MessageLengthError,
+ * );
+ * ```
+ */
 export class MessageLengthError extends ReactorError {
   static {
     this.prototype.name = "MessageLengthError";
@@ -126,7 +310,27 @@ export class MessageLengthError extends ReactorError {
   }
 }
 
-/** A descriptor was given whose address family is not that of the transport. */
+/**
+ * A descriptor was given whose address family is not that of the transport.
+ *
+ * @example A socket that talks with the kernel
+ * ```ts
+ * import { closeDescriptor, libc } from "@interleave/reactor/ffi";
+ * import { adoptStream, UnsupportedAddressFamily } from "@interleave/reactor/net";
+ * import { assertThrows } from "@std/assert";
+ *
+ * if (Deno.build.os === "linux") {
+ *   const AF_NETLINK = 16;
+ *   const SOCK_DGRAM = 2;
+ *   const fd = libc().socket(AF_NETLINK, SOCK_DGRAM, 0);
+ *   assertThrows(
+ *     () => adoptStream(fd, { dataReceived() {} }),
+ *     UnsupportedAddressFamily,
+ *   );
+ *   closeDescriptor(fd);
+ * }
+ * ```
+ */
 export class UnsupportedAddressFamily extends ReactorError {
   static {
     this.prototype.name = "UnsupportedAddressFamily";
@@ -137,6 +341,39 @@ export class UnsupportedAddressFamily extends ReactorError {
 /**
  * The connection was closed because more descriptors were to be sent than there
  * were bytes to send them with.
+ *
+ * @example A descriptor, and no byte to carry it
+ * ```ts
+ * import { FileDescriptor, Reactor } from "@interleave/reactor";
+ * import {
+ *   connectUNIX,
+ *   FileDescriptorOverrun,
+ *   listen,
+ *   type UnixTransport,
+ * } from "@interleave/reactor/net";
+ * import { assert } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * await using port = listen({ path: `/tmp/${crypto.randomUUID()}`, reactor });
+ * const [reader, writer] = FileDescriptor.pipe();
+ *
+ * let reason: Error | undefined;
+ * connectUNIX(port.getHost().path, {
+ *   buildProtocol: () => ({
+ *     makeConnection: (transport: UnixTransport) =>
+ *       transport.sendFileDescriptor(reader), // A `transport.write()` is missing.
+ *     dataReceived() {},
+ *     connectionLost(error) {
+ *       reason = error;
+ *       reactor.stop();
+ *     },
+ *   }),
+ * }, { reactor });
+ * await reactor.run();
+ * assert(reason instanceof FileDescriptorOverrun);
+ * reader.close();
+ * writer.close();
+ * ```
  */
 export class FileDescriptorOverrun extends ConnectionLost {
   static {
@@ -145,7 +382,28 @@ export class FileDescriptorOverrun extends ConnectionLost {
   }
 }
 
-/** How a process ended. */
+/**
+ * How a process ended.
+ *
+ * @example A line for a log
+ * ```ts
+ * import { type ProcessEnd, spawnProcess } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function describe({ exitCode, signal }: ProcessEnd): string {
+ *   return signal === null ? `ended with code ${exitCode}` : `ended by ${signal}`;
+ * }
+ *
+ * const ends: string[] = [];
+ * for (const script of ["exit 3", "kill $$"]) {
+ *   const { promise, resolve } = Promise.withResolvers<Error>();
+ *   spawnProcess({ processEnded: resolve }, "sh", { args: ["-c", script] });
+ *   const reason = await promise;
+ *   if ("exitCode" in reason) ends.push(describe(reason as Error & ProcessEnd));
+ * }
+ * assertEquals(ends, ["ended with code 3", "ended by SIGTERM"]);
+ * ```
+ */
 export interface ProcessEnd {
   /** The exit code; null if a signal ended it. */
   readonly exitCode: number | null;
@@ -155,7 +413,19 @@ export interface ProcessEnd {
   readonly status: number;
 }
 
-/** The process exited with code 0. */
+/**
+ * The process exited with code 0.
+ *
+ * @example A command that succeeds
+ * ```ts
+ * import { ProcessDone, spawnProcess } from "@interleave/reactor/net";
+ * import { assert } from "@std/assert";
+ *
+ * const { promise, resolve } = Promise.withResolvers<Error>();
+ * spawnProcess({ processEnded: resolve }, "true");
+ * assert(await promise instanceof ProcessDone);
+ * ```
+ */
 export class ProcessDone extends ConnectionDone implements ProcessEnd {
   static {
     this.prototype.name = "ProcessDone";
@@ -170,11 +440,51 @@ export class ProcessDone extends ConnectionDone implements ProcessEnd {
   readonly status = 0;
 }
 
-/** What an error of {@linkcode ProcessTerminated} carries. */
+/**
+ * What an error of {@linkcode ProcessTerminated} carries.
+ *
+ * @example Trying a protocol out without a process
+ * ```ts
+ * import {
+ *   type ProcessProtocol,
+ *   ProcessTerminated,
+ *   type ProcessTerminatedOptions,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Guard implements ProcessProtocol {
+ *   restarts = 0;
+ *
+ *   processEnded(reason: Error) {
+ *     if (reason instanceof ProcessTerminated) this.restarts++;
+ *   }
+ * }
+ *
+ * const guard = new Guard();
+ * const crash: ProcessTerminatedOptions = { signal: "SIGSEGV" };
+ * guard.processEnded(new ProcessTerminated(undefined, crash));
+ * assertEquals(guard.restarts, 1);
+ * ```
+ */
 export interface ProcessTerminatedOptions
   extends ReactorErrorOptions, Partial<ProcessEnd> {}
 
-/** The process exited with another code than 0, or was ended by a signal. */
+/**
+ * The process exited with another code than 0, or was ended by a signal.
+ *
+ * @example A command that fails
+ * ```ts
+ * import { ProcessTerminated, spawnProcess } from "@interleave/reactor/net";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const { promise, resolve } = Promise.withResolvers<Error>();
+ * spawnProcess({ processEnded: resolve }, "sh", { args: ["-c", "exit 3"] });
+ * const reason = await promise;
+ * assert(reason instanceof ProcessTerminated);
+ * assertEquals(reason.exitCode, 3);
+ * assertEquals(reason.message, "The process exited with code 3");
+ * ```
+ */
 export class ProcessTerminated extends ConnectionLost implements ProcessEnd {
   static {
     this.prototype.name = "ProcessTerminated";
@@ -213,7 +523,20 @@ function describe(
   return undefined;
 }
 
-/** The process is no more: it can be sent no signal. */
+/**
+ * The process is no more: it can be sent no signal.
+ *
+ * @example A signal that comes too late
+ * ```ts
+ * import { ProcessExitedAlready, spawnProcess } from "@interleave/reactor/net";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const { promise, resolve } = Promise.withResolvers<Error>();
+ * const process = spawnProcess({ processEnded: resolve }, "true");
+ * await promise;
+ * assertThrows(() => process.signalProcess("TERM"), ProcessExitedAlready);
+ * ```
+ */
 export class ProcessExitedAlready extends ReactorError {
   static {
     this.prototype.name = "ProcessExitedAlready";

@@ -17,7 +17,26 @@ import type { TLSOptions } from "./tls_options.ts";
 import { listenUNIX } from "./unix.ts";
 import type { UnixPathOptions } from "./unix_path.ts";
 
-/** Options of {@linkcode listen}, for TCP. */
+/**
+ * Options of {@linkcode listen}, for TCP.
+ *
+ * @example A port that is open until the program is told to end
+ * ```ts
+ * import { connect, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const end = new AbortController(); // `AbortSignal.timeout(60_000)` would do, too.
+ * const port = listen({
+ *   hostname: "127.0.0.1",
+ *   port: 0,
+ *   backlog: 16,
+ *   signal: end.signal,
+ * });
+ * await using client = await connect(port.getHost());
+ * end.abort();
+ * assertEquals(port.fileno(), -1); // Closed, and the client is still connected.
+ * ```
+ */
 export interface ListenOptions {
   /**
    * The address to listen on, IPv4 or IPv6. `"::"` takes both; `"localhost"` is
@@ -53,7 +72,23 @@ export interface ListenOptions {
   reactor?: Reactor;
 }
 
-/** Options of {@linkcode listen}, for a UNIX socket. */
+/**
+ * Options of {@linkcode listen}, for a UNIX socket.
+ *
+ * @example A socket for its owner alone
+ * ```ts
+ * import { connect, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using port = listen({
+ *   path: `/tmp/service ${crypto.randomUUID()}`,
+ *   mode: 0o600,
+ *   wantPID: true, // What an earlier run left behind when it was killed goes away.
+ * });
+ * await using client = await connect(port.getHost());
+ * assertEquals(client.getPeer(), port.getHost());
+ * ```
+ */
 export interface ListenPathOptions extends UnixPathOptions {
   /**
    * Where the socket is in the file system, from which it is removed when the
@@ -83,7 +118,32 @@ export interface ListenPathOptions extends UnixPathOptions {
   reactor?: Reactor;
 }
 
-/** A port whose connections are iterated. */
+/**
+ * A port whose connections are iterated.
+ *
+ * @example One connection at a time
+ * ```ts
+ * import { connect, listen, type Listener } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function greetEach(port: Listener): Promise<void> {
+ *   for await (const connection of port) {
+ *     await connection.writable.getWriter().write("hello");
+ *     connection.loseConnection();
+ *     await connection.closed.catch(() => {}); // Then it is the next one's turn.
+ *   }
+ * }
+ *
+ * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+ * const served = greetEach(port);
+ * for (let i = 0; i < 2; i++) {
+ *   await using client = await connect(port.getHost());
+ *   assertEquals(await new Response(client.readable).text(), "hello");
+ * }
+ * await port.stopListening();
+ * await served; // The iteration has ended with the port.
+ * ```
+ */
 export interface Listener<A extends Address = Address>
   extends AsyncIterable<Connection<A>>, Port {
   /** See {@linkcode Port.getHost}. */
@@ -175,6 +235,23 @@ export function listen(options: ListenPathOptions): Listener<UnixAddress>;
  *
  * @param options Where.
  * @returns The port, which listens already.
+ *
+ * @example A place from a configuration
+ * ```ts
+ * import {
+ *   connect,
+ *   listen,
+ *   type ListenOptions,
+ *   type ListenPathOptions,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const configuration = '{ "hostname": "127.0.0.1", "port": 0 }';
+ * const place: ListenOptions | ListenPathOptions = JSON.parse(configuration);
+ * await using port = listen(place);
+ * await using client = await connect(port.getHost());
+ * assertEquals(client.getPeer(), port.getHost());
+ * ```
  */
 export function listen(options: ListenOptions | ListenPathOptions): Listener;
 export function listen(

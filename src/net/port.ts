@@ -20,7 +20,33 @@ import { callHandler, report } from "./report.ts";
 import { hostOf, SocketStream } from "./socket_stream.ts";
 import { type StreamSocket, StreamTransport } from "./stream.ts";
 
-/** A socket that takes connections. */
+/**
+ * A socket that takes connections.
+ *
+ * @example Stopping, and beginning again
+ * ```ts
+ * import {
+ *   connect,
+ *   listenTCP,
+ *   type Port,
+ *   type Transport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using port: Port = listenTCP(0, {
+ *   buildProtocol: () => ({
+ *     makeConnection: (transport: Transport) => transport.loseConnection(),
+ *     dataReceived() {},
+ *   }),
+ * }, { hostname: "127.0.0.1" });
+ *
+ * await port.stopListening();
+ * assertEquals(port.fileno(), -1); // Clients are refused.
+ * port.startListening();
+ * await using client = await connect(port.getHost());
+ * assertEquals(await Array.fromAsync(client), []);
+ * ```
+ */
 export interface Port extends AsyncDisposable {
   /**
    * Where it listens: with port 0, the number that the system has chosen. After
@@ -44,7 +70,47 @@ export interface Port extends AsyncDisposable {
    * factory's `doStop` threw: the address is free all the same.
    */
   stopListening(): Promise<void>;
-  /** Leaves connections waiting in the kernel, until resumed. */
+  /**
+   * Leaves connections waiting in the kernel, until resumed.
+   *
+   * @example A table for two
+   * ```ts
+   * import {
+   *   connect,
+   *   listenTCP,
+   *   type Port,
+   *   type Transport,
+   * } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * let guests = 0;
+   * let most = 0;
+   * await using port: Port = listenTCP(0, {
+   *   buildProtocol() {
+   *     most = Math.max(most, ++guests);
+   *     if (guests === 2) port.pauseProducing();
+   *     return {
+   *       makeConnection: (transport: Transport) => transport.write("Sit down."),
+   *       dataReceived() {},
+   *       connectionLost() {
+   *         guests--;
+   *         port.resumeProducing();
+   *       },
+   *     };
+   *   },
+   * }, { hostname: "127.0.0.1" });
+   *
+   * const first = await connect(port.getHost());
+   * await using _second = await connect(port.getHost());
+   * await using third = await connect(port.getHost()); // It waits in the kernel.
+   * first.loseConnection();
+   * for await (const words of third) {
+   *   assertEquals(new TextDecoder().decode(words), "Sit down.");
+   *   break;
+   * }
+   * assertEquals(most, 2);
+   * ```
+   */
   pauseProducing(): void;
   /** Takes connections again. */
   resumeProducing(): void;

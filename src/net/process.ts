@@ -38,7 +38,34 @@ import type {
 } from "./process_protocol.ts";
 import type { Producer } from "./protocol.ts";
 
-/** Options of {@linkcode spawnProcess}. */
+/**
+ * Options of {@linkcode spawnProcess}.
+ *
+ * @example A variable, and a third pipe to read from
+ * ```ts
+ * import { spawnProcess } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { promise, resolve } = Promise.withResolvers<void>();
+ * const heard: [number, string][] = [];
+ * spawnProcess(
+ *   {
+ *     childDataReceived: (fd, data) =>
+ *       heard.push([fd, new TextDecoder().decode(data)]),
+ *     processEnded: () => resolve(),
+ *   },
+ *   "sh",
+ *   {
+ *     args: ["-c", 'echo "$GREETING" >&3'],
+ *     env: { GREETING: "hello" },
+ *     cwd: "/",
+ *     childFDs: { 3: "r" },
+ *   },
+ * );
+ * await promise;
+ * assertEquals(heard, [[3, "hello\n"]]);
+ * ```
+ */
 export interface SpawnProcessOptions extends Omit<ChildOptions, "childFDs"> {
   /**
    * What the child has open, by its own numbers: a descriptor of ours; "r" for

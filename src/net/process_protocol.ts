@@ -11,6 +11,48 @@ import type { Producer } from "./protocol.ts";
  *
  * What they throw, or what their promise rejects with, is reported through the
  * reactor's `onError`. A throw in `childDataReceived` also closes that pipe.
+ *
+ * @example Everything that happens to a process
+ * ```ts
+ * import {
+ *   type ProcessProtocol,
+ *   type ProcessTransport,
+ *   spawnProcess,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Recorder implements ProcessProtocol {
+ *   declare transport: ProcessTransport;
+ *   readonly ended = Promise.withResolvers<void>();
+ *   readonly output: string[] = [];
+ *   readonly events = new Set<string>();
+ *
+ *   connectionMade() {
+ *     this.transport.closeStdin();
+ *   }
+ *   childDataReceived(fd: number, data: Uint8Array) {
+ *     this.output[fd] = (this.output[fd] ?? "") + new TextDecoder().decode(data);
+ *   }
+ *   childConnectionLost(fd: number) {
+ *     this.events.add(`descriptor ${fd} is closed`);
+ *   }
+ *   processExited(reason: Error) {
+ *     this.events.add(reason.message);
+ *   }
+ *   processEnded() {
+ *     this.ended.resolve();
+ *   }
+ * }
+ *
+ * const recorder = new Recorder();
+ * spawnProcess(recorder, "sh", {
+ *   args: ["-c", "echo out; echo err >&2; exit 3"],
+ * });
+ * await recorder.ended.promise;
+ * assertEquals(recorder.output[1], "out\n");
+ * assertEquals(recorder.output[2], "err\n");
+ * assertEquals(recorder.events.size, 4);
+ * ```
  */
 export interface ProcessProtocol {
   /**
@@ -50,7 +92,24 @@ export interface ProcessProtocol {
   processEnded?(reason: Error): unknown;
 }
 
-/** The name of a signal, with or without "SIG". */
+/**
+ * The name of a signal, with or without "SIG".
+ *
+ * @example As for kill, with or without its beginning
+ * ```ts
+ * import { type SignalName, spawnProcess } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const names: SignalName[] = ["TERM", "SIGKILL"];
+ * for (const name of names) {
+ *   const { promise, resolve } = Promise.withResolvers<Error>();
+ *   const process = spawnProcess({ processEnded: resolve }, "cat");
+ *   process.signalProcess(name);
+ *   const expected = `The process was ended by SIG${name.replace("SIG", "")}`;
+ *   assertEquals((await promise).message, expected);
+ * }
+ * ```
+ */
 export type SignalName =
   | Deno.Signal
   | (Deno.Signal extends infer S ? S extends `SIG${infer Name}` ? Name : never
@@ -68,6 +127,55 @@ export type SignalName =
  *
  * When one of them has ended, the other still waits for it: it is to be told by
  * `unregisterProducer()` and `loseConnection()`.
+ *
+ * @example A process for each connection
+ * ```ts
+ * import {
+ *   connect,
+ *   listenTCP,
+ *   type ProcessTransport,
+ *   spawnProcess,
+ *   type Transport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Capitals {
+ *   declare transport: Transport;
+ *   declare process: ProcessTransport;
+ *
+ *   connectionMade() {
+ *     const { transport } = this;
+ *     this.process = spawnProcess(
+ *       {
+ *         childDataReceived: (_fd, data) => transport.write(data),
+ *         processEnded() {
+ *           transport.unregisterProducer();
+ *           transport.loseConnection();
+ *         },
+ *       },
+ *       "tr",
+ *       { args: ["a-z", "A-Z"] },
+ *     );
+ *     // Neither is read from faster than the other one reads.
+ *     transport.registerProducer(this.process, true);
+ *     this.process.registerProducer(transport, true);
+ *   }
+ *   dataReceived(data: Uint8Array) {
+ *     this.process.write(data);
+ *   }
+ *   readConnectionLost() {
+ *     this.process.unregisterProducer();
+ *     this.process.closeStdin();
+ *   }
+ * }
+ *
+ * const factory = { buildProtocol: () => new Capitals() };
+ * await using port = listenTCP(0, factory, { hostname: "127.0.0.1" });
+ * await using client = await connect(port.getHost());
+ * client.write("hello");
+ * client.loseWriteConnection();
+ * assertEquals(await new Response(client.readable).text(), "HELLO");
+ * ```
  */
 export interface ProcessTransport extends Producer {
   /** Its pid. */
@@ -91,6 +199,26 @@ export interface ProcessTransport extends Producer {
    * @param fd The pipe, by the child's number; 0 for a terminal.
    * @throws {TypeError} When `data` is neither bytes nor a string.
    * @throws {RangeError} When the child was given no such pipe to read from.
+   *
+   * @example A secret that is in no file and no argument
+   * ```ts
+   * import { spawnProcess } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const { promise, resolve } = Promise.withResolvers<string>();
+   * const process = spawnProcess(
+   *   {
+   *     childDataReceived: (_fd, data) => resolve(new TextDecoder().decode(data)),
+   *   },
+   *   "sh",
+   *   {
+   *     args: ["-c", 'read secret <&3; echo "${#secret} characters"'],
+   *     childFDs: { 1: "r", 3: "w" },
+   *   },
+   * );
+   * process.writeToChild(3, "open sesame\n");
+   * assertEquals(await promise, "11 characters\n");
+   * ```
    */
   writeToChild(fd: number, data: Uint8Array | string): void;
   /**
@@ -145,6 +273,29 @@ export interface ProcessTransport extends Producer {
    *
    * @throws {TypeError} When a size is not a number, or there is no terminal.
    * @throws {RangeError} When a size is not an integer from 0 to 65535.
+   *
+   * @example A program in a terminal
+   * ```ts
+   * import { type ProcessTransport, spawnProcess } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const { promise, resolve } = Promise.withResolvers<string>();
+   * let output = "";
+   * const process: ProcessTransport = spawnProcess(
+   *   {
+   *     childDataReceived: (_fd, data) => output += new TextDecoder().decode(data),
+   *     processEnded: () => resolve(output),
+   *   },
+   *   "sh",
+   *   {
+   *     args: ["-c", "read _; stty size"],
+   *     pty: { columns: 80, rows: 24 },
+   *   },
+   * );
+   * process.setWindowSize(132, 43);
+   * process.write("go on\n");
+   * assertEquals((await promise).split("\r\n").at(-2), "43 132");
+   * ```
    */
   setWindowSize(columns: number, rows: number): void;
 }

@@ -15,6 +15,39 @@ import type { TLSOptions } from "./tls_options.ts";
  * What they throw, or what their promise rejects with, is reported through the
  * reactor's `onError`. A throw ends the connection as well, and is the reason
  * that `connectionLost` gets.
+ *
+ * @example A server's side of a conversation
+ * ```ts
+ * import {
+ *   connect,
+ *   listenTCP,
+ *   type Protocol,
+ *   type Transport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Doorman implements Protocol {
+ *   declare transport: Transport;
+ *
+ *   connectionMade() {
+ *     this.transport.write("Who is there? ");
+ *   }
+ *   dataReceived(data: Uint8Array) {
+ *     this.transport.write(`Welcome, ${new TextDecoder().decode(data)}.`);
+ *     this.transport.loseConnection();
+ *   }
+ * }
+ *
+ * await using port = listenTCP(0, { buildProtocol: () => new Doorman() }, {
+ *   hostname: "127.0.0.1",
+ * });
+ * await using guest = await connect(port.getHost());
+ * guest.write("Ada");
+ * assertEquals(
+ *   await new Response(guest.readable).text(),
+ *   "Who is there? Welcome, Ada.",
+ * );
+ * ```
  */
 export interface Protocol {
   /**
@@ -94,7 +127,52 @@ export interface BufferedProtocol extends Omit<Protocol, "dataReceived"> {
   bufferUpdated(count: number): unknown;
 }
 
-/** Makes protocols for connections that come. */
+/**
+ * Makes protocols for connections that come.
+ *
+ * @example Two guests at most
+ * ```ts
+ * import {
+ *   type Address,
+ *   connect,
+ *   listenTCP,
+ *   type Protocol,
+ *   type ServerFactory,
+ *   type Transport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Club implements ServerFactory {
+ *   guests = 0;
+ *
+ *   buildProtocol(_peer: Address): Protocol | null {
+ *     if (this.guests === 2) return null; // Closes the connection.
+ *     this.guests++;
+ *     return {
+ *       makeConnection: (transport: Transport) => transport.write("Come in."),
+ *       dataReceived() {},
+ *       connectionLost: () => this.guests--,
+ *     };
+ *   }
+ * }
+ *
+ * await using port = listenTCP(0, new Club(), { hostname: "127.0.0.1" });
+ * const guests = [];
+ * for (let i = 0; i < 3; i++) guests.push(await connect(port.getHost()));
+ *
+ * const heard: string[] = [];
+ * for (const guest of guests) {
+ *   let text = "";
+ *   for await (const bytes of guest) {
+ *     text = new TextDecoder().decode(bytes);
+ *     break;
+ *   }
+ *   heard.push(text);
+ * }
+ * assertEquals(heard, ["Come in.", "Come in.", ""]);
+ * for (const guest of guests) guest.loseConnection();
+ * ```
+ */
 export interface ServerFactory {
   /**
    * Makes the protocol of a connection.
@@ -109,7 +187,44 @@ export interface ServerFactory {
   doStop?(): unknown;
 }
 
-/** Produces data for a transport, which may be slower. */
+/**
+ * Produces data for a transport, which may be slower.
+ *
+ * @example As fast as the peer reads
+ * ```ts
+ * import {
+ *   connect,
+ *   listen,
+ *   type Producer,
+ *   type Transport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // Writes numbers, each when there is room for it.
+ * class Countdown implements Producer {
+ *   #next = 3;
+ *   readonly #transport: Transport;
+ *
+ *   constructor(transport: Transport) {
+ *     this.#transport = transport;
+ *   }
+ *   resumeProducing() {
+ *     this.#transport.write(`${this.#next--} `);
+ *     if (this.#next === 0) this.#transport.unregisterProducer();
+ *   }
+ *   stopProducing() {} // The connection is gone; there is nothing to give up.
+ * }
+ *
+ * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+ * await using client = await connect(port.getHost());
+ * for await (const server of port) {
+ *   server.registerProducer(new Countdown(server), false);
+ *   server.loseConnection(); // Waits for the producer.
+ *   break;
+ * }
+ * assertEquals(await new Response(client.readable).text(), "3 2 1 ");
+ * ```
+ */
 export interface Producer {
   /** Write more: as much as there is, or (if not streaming) one portion. */
   resumeProducing(): unknown;
@@ -119,7 +234,32 @@ export interface Producer {
   stopProducing(): unknown;
 }
 
-/** One end of a connection, as a protocol sees it. */
+/**
+ * One end of a connection, as a protocol sees it.
+ *
+ * @example A message with its length before it
+ * ```ts
+ * import { connect, listen, type Transport } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function send(transport: Transport, message: string): void {
+ *   const bytes = new TextEncoder().encode(message);
+ *   transport.writeSequence([Uint8Array.of(bytes.length), bytes]);
+ * }
+ *
+ * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+ * await using client = await connect(port.getHost());
+ * send(client, "hello");
+ * client.loseWriteConnection();
+ * for await (const server of port) {
+ *   const bytes = await new Response(server.readable).bytes();
+ *   assertEquals(bytes[0], 5);
+ *   assertEquals(new TextDecoder().decode(bytes.subarray(1)), "hello");
+ *   server.loseConnection();
+ *   break;
+ * }
+ * ```
+ */
 export interface Transport {
   /**
    * Sends bytes, or a text as UTF-8, after all that was written before. Never
@@ -142,9 +282,60 @@ export interface Transport {
   /**
    * Closes this side's half when everything that was written is sent, a
    * producer's part included; the other half goes on.
+   *
+   * @example A question, and the whole answer
+   * ```ts
+   * import { connect, listen } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+   * await using client = await connect(port.getHost());
+   * client.write("1 2 3");
+   * client.loseWriteConnection(); // The question ends here.
+   *
+   * for await (const server of port) {
+   *   const question = await new Response(server.readable).text();
+   *   server.write(`${question.split(" ").length} numbers`);
+   *   server.loseConnection();
+   *   break;
+   * }
+   * assertEquals(await new Response(client.readable).text(), "3 numbers");
+   * ```
    */
   loseWriteConnection(): void;
-  /** Reads no more until resumed. */
+  /**
+   * Reads no more until resumed.
+   *
+   * @example Nothing more until an answer is found
+   * ```ts
+   * import { connect, listenTCP, type Transport } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * class Oracle {
+   *   declare transport: Transport;
+   *
+   *   async dataReceived(question: Uint8Array) {
+   *     this.transport.pauseProducing(); // The peer is held up, not the memory filled.
+   *     const answer = await crypto.subtle.digest("SHA-1", question.slice());
+   *     this.transport.write(new Uint8Array(answer).toHex());
+   *     this.transport.resumeProducing();
+   *   }
+   * }
+   *
+   * await using port = listenTCP(0, { buildProtocol: () => new Oracle() }, {
+   *   hostname: "127.0.0.1",
+   * });
+   * await using client = await connect(port.getHost());
+   * client.write("hello");
+   * for await (const answer of client) {
+   *   assertEquals(
+   *     new TextDecoder().decode(answer),
+   *     "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d",
+   *   );
+   *   break;
+   * }
+   * ```
+   */
   pauseProducing(): void;
   /** Reads again. */
   resumeProducing(): void;
@@ -224,6 +415,38 @@ export interface Transport {
    *
    * @returns What was agreed on. Rejects with the reason of `connectionLost` if
    * the connection is lost before, and with a RangeError if it is not encrypted.
+   *
+   * @example What was agreed on
+   * ```ts
+   * import { connect, listen } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using port = listen({
+   *   hostname: "127.0.0.1",
+   *   port: 0,
+   *   tls: { cert: certificate(), key: certificate(), alpnProtocols: ["h2"] },
+   * });
+   * await using client = await connect({
+   *   ...port.getHost(),
+   *   tls: { caCerts: [certificate()], alpnProtocols: ["http/1.1", "h2"] },
+   * });
+   * assertEquals(await client.handshake(), { alpnProtocol: "h2" });
+   *
+   * // For 127.0.0.1, with its key. One like it is made by `openssl req -x509
+   * // -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=IP:127.0.0.1`.
+   * function certificate(): string {
+   *   return `-----BEGIN CERTIFICATE-----
+   * MIHbMIGOoAMCAQICAQEwBQYDK2VwMAwxCjAIBgNVBAMMAWEwIBcNMjAwMTAxMDAw
+   * MDAwWhgPMjEyMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAWEwKjAFBgMrZXADIQCb
+   * 7MBa/s/XTmG5uyxfA9e3igCPFrkneXkZbIRgm1YDS6MTMBEwDwYDVR0RBAgwBocE
+   * fwAAATAFBgMrZXADQQCYyJyUy3h4l+vMHJTx2UeCsn+z1KEfWENj0YTtku4JINDd
+   * YzqwPN7/DqW74Wwyd1z0PMMXzqy9RKIy7h8/ub8F
+   * -----END CERTIFICATE-----
+   * -----BEGIN PRIVATE KEY-----
+   * MC4CAQAwBQYDK2VwBCIEIM8NNoOa2RUS0hsNPRhwRcG8Kck71FUo4Yg2Clv+V65+
+   * -----END PRIVATE KEY-----`;
+   * }
+   * ```
    */
   handshake(): Promise<Deno.TlsHandshakeInfo>;
   /**

@@ -30,7 +30,36 @@ import {
   type Transport,
 } from "./protocol.ts";
 
-/** Options of {@linkcode openPty}. */
+/**
+ * Options of {@linkcode openPty}.
+ *
+ * @example A wide terminal for people
+ * ```ts
+ * import { FileDescriptor } from "@interleave/reactor";
+ * import { openPty } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * let echo = "";
+ * const { promise, resolve } = Promise.withResolvers<void>();
+ * const terminal = openPty({
+ *   dataReceived(data) {
+ *     echo += new TextDecoder().decode(data);
+ *     if (echo.endsWith("\n")) resolve();
+ *   },
+ * }, { columns: 132, rows: 43, reopenable: true });
+ *
+ * terminal.write("ls\r"); // As if it was typed: it is echoed, and makes a line.
+ * await promise;
+ * assertEquals(echo, "ls\r\n");
+ *
+ * const program = FileDescriptor.open(terminal.path);
+ * for await (const line of program.readable()) {
+ *   assertEquals(new TextDecoder().decode(line), "ls\n");
+ *   break;
+ * }
+ * terminal.loseConnection();
+ * ```
+ */
 export interface PtyOptions extends OpenPtyOptions {
   /**
    * Whether bytes pass as they are, both ways, as on a serial line. If not, it is
@@ -55,7 +84,38 @@ export interface PtyOptions extends OpenPtyOptions {
   reactor?: Reactor;
 }
 
-/** The master of a pseudoterminal, as a protocol sees it. */
+/**
+ * The master of a pseudoterminal, as a protocol sees it.
+ *
+ * @example A window that changes its size
+ * ```ts
+ * import { FileDescriptor } from "@interleave/reactor";
+ * import {
+ *   openPty,
+ *   type PtyTransport,
+ *   spawnProcess,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const window: PtyTransport = openPty({ dataReceived() {} }, {
+ *   reopenable: true,
+ * });
+ * window.setWindowSize(132, 43);
+ *
+ * const terminal = FileDescriptor.open(window.path);
+ * const { promise, resolve } = Promise.withResolvers<string>();
+ * spawnProcess(
+ *   {
+ *     childDataReceived: (_fd, data) => resolve(new TextDecoder().decode(data)),
+ *   },
+ *   "stty",
+ *   { args: ["size"], childFDs: { 0: terminal, 1: "r" } },
+ * );
+ * assertEquals(await promise, "43 132\n");
+ * terminal.close();
+ * window.loseConnection();
+ * ```
+ */
 export interface PtyTransport extends Transport {
   /** Where a program opens the terminal, such as "/dev/pts/3". */
   readonly path: string;

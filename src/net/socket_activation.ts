@@ -6,7 +6,33 @@
 
 import { isOpen, setCloseOnExec } from "../../ffi/descriptor.ts";
 
-/** A socket that was handed to this program at its start. */
+/**
+ * A socket that was handed to this program at its start.
+ *
+ * @example By its name
+ * ```ts
+ * import {
+ *   type ActivatedSocket,
+ *   adoptStreamPort,
+ *   listen,
+ *   type Port,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // The port that the unit file has as `FileDescriptorName=`.
+ * function portNamed(name: string, sockets: readonly ActivatedSocket[]): Port {
+ *   const socket = sockets.find((socket) => socket.name === name);
+ *   if (socket === undefined) throw new Error(`There is no socket "${name}"`);
+ *   return adoptStreamPort(socket.fd, { buildProtocol: () => null });
+ * }
+ *
+ * // For want of a service manager. A program would ask `activatedSockets()`.
+ * await using given = listen({ hostname: "127.0.0.1", port: 0 });
+ * const sockets = [{ fd: given.fileno(), name: "web" }];
+ * await using port = portNamed("web", sockets);
+ * assertEquals(port.getHost(), given.getHost());
+ * ```
+ */
 export interface ActivatedSocket {
   /** The descriptor, for `adoptStreamPort` and its like. */
   readonly fd: number;
@@ -26,6 +52,29 @@ const FIRST = 3;
  *
  * @returns The sockets, in the order of the manager's configuration; none if
  * there is no manager, or the variables are meant for another process.
+ *
+ * @example With a service manager, and without
+ * ```ts
+ * import {
+ *   activatedSockets,
+ *   adoptStreamPort,
+ *   listenTCP,
+ * } from "@interleave/reactor/net";
+ * import { assert } from "@std/assert";
+ *
+ * const factory = { buildProtocol: () => ({ dataReceived() {} }) };
+ *
+ * // Under systemd, run with --allow-env=LISTEN_PID,LISTEN_FDS,LISTEN_FDNAMES.
+ * const env = { name: "env", variable: "LISTEN_PID" } as const;
+ * const { state } = await Deno.permissions.query(env);
+ * const sockets = state === "granted" ? activatedSockets() : [];
+ * const ports = sockets.length > 0
+ *   ? sockets.map(({ fd }) => adoptStreamPort(fd, factory))
+ *   : [listenTCP(0, factory, { hostname: "127.0.0.1" })];
+ *
+ * assert(ports.length > 0);
+ * for (const port of ports) await port.stopListening();
+ * ```
  */
 export function activatedSockets(): ActivatedSocket[] {
   if (Deno.env.get("LISTEN_PID") !== `${Deno.pid}`) return [];

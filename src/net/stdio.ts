@@ -43,7 +43,31 @@ import {
   type Transport,
 } from "./protocol.ts";
 
-/** Options of {@linkcode openStdio}. */
+/**
+ * Options of {@linkcode openStdio}.
+ *
+ * @example In place of what the program was given
+ * ```ts
+ * import { FileDescriptor, Reactor } from "@interleave/reactor";
+ * import { openStdio } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const [stdin, typed] = FileDescriptor.pipe();
+ * const [printed, stdout] = FileDescriptor.pipe();
+ * typed.write(new TextEncoder().encode("a line\n"));
+ * typed.close();
+ *
+ * const lines: string[] = [];
+ * openStdio({
+ *   dataReceived: (data) => lines.push(new TextDecoder().decode(data)),
+ *   connectionLost: () => reactor.stop(),
+ * }, { stdin, stdout, reactor });
+ * await reactor.run();
+ * assertEquals(lines, ["a line\n"]);
+ * for (const descriptor of [stdin, printed, stdout]) descriptor.close();
+ * ```
+ */
 export interface OpenStdioOptions {
   /**
    * What is read.

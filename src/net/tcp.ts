@@ -36,7 +36,22 @@ import { type Port, type PortOptions, StreamPort } from "./port.ts";
 import type { ServerFactory } from "./protocol.ts";
 import { lookUp } from "./resolver.ts";
 
-/** Options of {@linkcode listenTCP}. */
+/**
+ * Options of {@linkcode listenTCP}.
+ *
+ * @example For this machine alone
+ * ```ts
+ * import { listenTCP, type ListenTCPOptions } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: ListenTCPOptions = { hostname: "localhost", backlog: 16 };
+ * await using port = listenTCP(0, {
+ *   buildProtocol: () => ({ dataReceived() {} }),
+ * }, options);
+ * const { hostname } = port.getHost() as Deno.NetAddr;
+ * assertEquals(hostname, "127.0.0.1");
+ * ```
+ */
 export interface ListenTCPOptions {
   /**
    * The address to listen on, IPv4 or IPv6. `"::"` takes both; `"localhost"` is
@@ -169,7 +184,33 @@ function toListeningAddress(hostname: string, action: string): string {
   );
 }
 
-/** Options of {@linkcode connectTCP}. */
+/**
+ * Options of {@linkcode connectTCP}.
+ *
+ * @example From an address of one's choice
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { connectTCP, listen, type Transport } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * await using port = listen({ hostname: "127.0.0.1", port: 0, reactor });
+ * const { hostname, port: number } = port.getHost();
+ *
+ * let from: string | undefined;
+ * connectTCP(hostname, number, {
+ *   buildProtocol: () => ({
+ *     makeConnection(transport: Transport) {
+ *       from = (transport.getHost() as Deno.NetAddr).hostname;
+ *       reactor.stop();
+ *     },
+ *     dataReceived() {},
+ *   }),
+ * }, { reactor, timeout: 5000, bindAddress: ["127.0.0.1", 0] });
+ * await reactor.run();
+ * assertEquals(from, "127.0.0.1");
+ * ```
+ */
 export interface ConnectTCPOptions {
   /**
    * How long an attempt may take, the look-up of the name included, in

@@ -19,7 +19,35 @@ import { TLSContext } from "./tls_context.ts";
 import type { TLSOptions, TLSRole } from "./tls_options.ts";
 import { TLSStream } from "./tls_stream.ts";
 
-/** Options of {@linkcode connectSSL}. */
+/**
+ * Options of {@linkcode connectSSL}.
+ *
+ * @example No more than a moment for the handshake
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import {
+ *   connectSSL,
+ *   ConnectTimeoutError,
+ *   listen,
+ * } from "@interleave/reactor/net";
+ * import { assert } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * await using port = listen({ hostname: "127.0.0.1", port: 0, reactor });
+ * const { hostname, port: number } = port.getHost();
+ *
+ * let reason: Error | undefined;
+ * connectSSL(hostname, number, {
+ *   buildProtocol: () => null,
+ *   clientConnectionFailed(_connector, error) {
+ *     reason = error;
+ *     reactor.stop();
+ *   },
+ * }, { reactor, timeout: 5000, tls: { handshakeTimeout: 50 } });
+ * await reactor.run();
+ * assert(reason instanceof ConnectTimeoutError); // The server says nothing.
+ * ```
+ */
 export interface ConnectSSLOptions extends ConnectTCPOptions {
   /**
    * How the connection is encrypted. If its `hostname` is missing, the
@@ -30,7 +58,64 @@ export interface ConnectSSLOptions extends ConnectTCPOptions {
   tls?: TLSOptions;
 }
 
-/** Options of {@linkcode listenSSL}. */
+/**
+ * Options of {@linkcode listenSSL}.
+ *
+ * @example A certificate, and what is spoken
+ * ```ts
+ * import {
+ *   connect,
+ *   listenSSL,
+ *   type ListenSSLOptions,
+ *   type Transport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: ListenSSLOptions = {
+ *   hostname: "127.0.0.1",
+ *   tls: {
+ *     cert: certificate(),
+ *     key: certificate(),
+ *     alpnProtocols: ["echo"],
+ *     handshakeTimeout: 5000,
+ *   },
+ * };
+ * await using port = listenSSL(0, {
+ *   buildProtocol() {
+ *     let transport: Transport;
+ *     return {
+ *       makeConnection: (made) => transport = made,
+ *       handshakeCompleted: () => transport.write(`${transport.alpnProtocol}`),
+ *       dataReceived: (data) => transport.write(data),
+ *     };
+ *   },
+ * }, options);
+ *
+ * await using client = await connect({
+ *   ...port.getHost() as Deno.NetAddr,
+ *   tls: { caCerts: [certificate()], alpnProtocols: ["echo"] },
+ * });
+ * for await (const data of client) {
+ *   assertEquals(new TextDecoder().decode(data), "echo");
+ *   break;
+ * }
+ *
+ * // For 127.0.0.1, with its key. One like it is made by `openssl req -x509
+ * // -newkey ed25519 -nodes -subj /CN=a -addext subjectAltName=IP:127.0.0.1`.
+ * function certificate(): string {
+ *   return `-----BEGIN CERTIFICATE-----
+ * MIHbMIGOoAMCAQICAQEwBQYDK2VwMAwxCjAIBgNVBAMMAWEwIBcNMjAwMTAxMDAw
+ * MDAwWhgPMjEyMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAWEwKjAFBgMrZXADIQCb
+ * 7MBa/s/XTmG5uyxfA9e3igCPFrkneXkZbIRgm1YDS6MTMBEwDwYDVR0RBAgwBocE
+ * fwAAATAFBgMrZXADQQCYyJyUy3h4l+vMHJTx2UeCsn+z1KEfWENj0YTtku4JINDd
+ * YzqwPN7/DqW74Wwyd1z0PMMXzqy9RKIy7h8/ub8F
+ * -----END CERTIFICATE-----
+ * -----BEGIN PRIVATE KEY-----
+ * MC4CAQAwBQYDK2VwBCIEIM8NNoOa2RUS0hsNPRhwRcG8Kck71FUo4Yg2Clv+V65+
+ * -----END PRIVATE KEY-----`;
+ * }
+ * ```
+ */
 export interface ListenSSLOptions extends ListenTCPOptions {
   /** How the connections are encrypted: `cert` and `key` must be there. */
   tls: TLSOptions;

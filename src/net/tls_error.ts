@@ -61,7 +61,30 @@ export class TLSError extends ReactorError {
   }
 }
 
-/** What a {@linkcode TLSError} can carry besides its message. */
+/**
+ * What a {@linkcode TLSError} can carry besides its message.
+ *
+ * @example Trying out what a program says of an error
+ * ```ts
+ * import { TLSError, type TLSErrorOptions } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const X509_V_ERR_CERT_HAS_EXPIRED = 10;
+ *
+ * function explain(error: Error): string {
+ *   return error instanceof TLSError &&
+ *       error.verifyError === X509_V_ERR_CERT_HAS_EXPIRED
+ *     ? "The certificate has expired. Is the clock right?"
+ *     : error.message;
+ * }
+ *
+ * const expired: TLSErrorOptions = { verifyError: X509_V_ERR_CERT_HAS_EXPIRED };
+ * assertEquals(
+ *   explain(new TLSError("certificate has expired", expired)),
+ *   "The certificate has expired. Is the clock right?",
+ * );
+ * ```
+ */
 export interface TLSErrorOptions extends ReactorErrorOptions {
   /** OpenSSL's number for what is wrong with the certificate. */
   verifyError?: number;

@@ -35,7 +35,29 @@ import { connectError, InvalidAddressError } from "./errors.ts";
 
 export type { GroupOptions } from "../../ffi/socket.ts";
 
-/** What sends and receives datagrams of UDP. */
+/**
+ * What sends and receives datagrams of UDP.
+ *
+ * @example One peer only
+ * ```ts
+ * import { listenUDP, type UDPTransport } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options = { hostname: "127.0.0.1" };
+ * await using server: UDPTransport = listenUDP(0, {
+ *   datagramReceived: (data, peer) => server.write(data, peer),
+ * }, options);
+ * const { hostname, port } = server.getHost() as Deno.NetAddr;
+ *
+ * const { promise, resolve } = Promise.withResolvers<string>();
+ * await using client: UDPTransport = listenUDP(0, {
+ *   datagramReceived: (data) => resolve(new TextDecoder().decode(data)),
+ * }, options);
+ * client.connect(hostname, port);
+ * client.write("hello"); // To the server, and nobody else is heard.
+ * assertEquals(await promise, "hello");
+ * ```
+ */
 export interface UDPTransport extends DatagramTransport {
   /**
    * Sends to one peer only, and receives nothing from any other, from now on
@@ -58,6 +80,25 @@ export interface UDPTransport extends DatagramTransport {
    * @throws {InvalidAddressError} When `group` is no address, or is of another
    * family.
    * @throws {SystemError} When it is no group, or has been joined already.
+   *
+   * @example Hearing what is said to everybody
+   * ```ts
+   * import { listenUDP } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const group = "239.255.0.2";
+   * const { promise, resolve } = Promise.withResolvers<string>();
+   * await using member = listenUDP(0, {
+   *   datagramReceived: (data) => resolve(new TextDecoder().decode(data)),
+   * }, { reuseAddress: true }); // So that there can be several on this machine.
+   * member.joinGroup(group, { networkInterface: "127.0.0.1" });
+   * const { port } = member.getHost() as Deno.NetAddr;
+   *
+   * await using sender = listenUDP(0, { datagramReceived() {} });
+   * sender.setMulticastInterface("127.0.0.1"); // Not beyond this machine.
+   * sender.write("hello", { hostname: group, port });
+   * assertEquals(await promise, "hello");
+   * ```
    */
   joinGroup(group: string, options?: GroupOptions): void;
   /**
@@ -96,7 +137,25 @@ export interface UDPTransport extends DatagramTransport {
   getBroadcast(): boolean;
 }
 
-/** Options of {@linkcode listenUDP}. */
+/**
+ * Options of {@linkcode listenUDP}.
+ *
+ * @example Two receivers on one port
+ * ```ts
+ * import { listenUDP, type ListenUDPOptions } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: ListenUDPOptions = {
+ *   hostname: "127.0.0.1",
+ *   reuseAddress: true, // On each of them.
+ * };
+ * const protocol = { datagramReceived() {} };
+ * await using one = listenUDP(0, protocol, options);
+ * const { port } = one.getHost() as Deno.NetAddr;
+ * await using other = listenUDP(port, protocol, options);
+ * assertEquals(other.getHost(), one.getHost());
+ * ```
+ */
 export interface ListenUDPOptions {
   /**
    * The address to receive at, IPv4 or IPv6. Its family is the transport's.

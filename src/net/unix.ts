@@ -37,7 +37,58 @@ import {
   UnixStreamTransport,
 } from "./unix_stream.ts";
 
-/** Makes protocols for connections that come over a UNIX socket. */
+/**
+ * Makes protocols for connections that come over a UNIX socket.
+ *
+ * @example Clients that bring a file
+ * ```ts
+ * import { FileDescriptor, Reactor } from "@interleave/reactor";
+ * import {
+ *   connectUNIX,
+ *   listenUNIX,
+ *   type UnixServerFactory,
+ *   type UnixTransport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const path = `/tmp/logger ${crypto.randomUUID()}`;
+ *
+ * // Each client hands over the file that its messages are to go to.
+ * const factory: UnixServerFactory = {
+ *   buildProtocol() {
+ *     let log: FileDescriptor | undefined;
+ *     return {
+ *       fileDescriptorReceived: (fd) => log = FileDescriptor.adopt(fd),
+ *       dataReceived: (message) => log?.write(message),
+ *       connectionLost() {
+ *         log?.close();
+ *         reactor.stop();
+ *       },
+ *     };
+ *   },
+ * };
+ * await using _port = listenUNIX(path, factory, { reactor });
+ *
+ * const [reader, writer] = FileDescriptor.pipe();
+ * connectUNIX(path, {
+ *   buildProtocol: () => ({
+ *     makeConnection(transport: UnixTransport) {
+ *       transport.sendFileDescriptor(writer);
+ *       transport.write("hello");
+ *       transport.loseConnection();
+ *     },
+ *     dataReceived() {},
+ *   }),
+ * }, { reactor });
+ * await reactor.run();
+ *
+ * const bytes = new Uint8Array(100);
+ * assertEquals(reader.read(bytes), 5);
+ * reader.close();
+ * writer.close();
+ * ```
+ */
 export interface UnixServerFactory extends ServerFactory {
   /** See {@linkcode ServerFactory.buildProtocol}. */
   buildProtocol(
@@ -45,7 +96,49 @@ export interface UnixServerFactory extends ServerFactory {
   ): UnixProtocol | UnixBufferedProtocol | null;
 }
 
-/** Makes protocols for connections over UNIX sockets that a program asked for. */
+/**
+ * Makes protocols for connections over UNIX sockets that a program asked for.
+ *
+ * @example Asking a service for a descriptor
+ * ```ts
+ * import { FileDescriptor } from "@interleave/reactor";
+ * import {
+ *   connectUNIX,
+ *   listenUNIX,
+ *   type UnixClientFactory,
+ *   type UnixTransport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = `/tmp/opener ${crypto.randomUUID()}`;
+ * await using _port = listenUNIX(path, {
+ *   buildProtocol: () => ({
+ *     makeConnection(transport: UnixTransport) {
+ *       const [reader, writer] = FileDescriptor.pipe();
+ *       writer.write(new TextEncoder().encode("hello"));
+ *       transport.sendFileDescriptor(reader);
+ *       transport.write("here it is");
+ *       transport.loseConnection();
+ *       reader.close(); // A duplicate is on its way.
+ *       writer.close();
+ *     },
+ *     dataReceived() {},
+ *   }),
+ * });
+ *
+ * const { promise, resolve, reject } = Promise.withResolvers<number>();
+ * const factory: UnixClientFactory = {
+ *   buildProtocol: () => ({
+ *     fileDescriptorReceived: resolve,
+ *     dataReceived() {},
+ *   }),
+ *   clientConnectionFailed: (_connector, reason) => reject(reason),
+ * };
+ * connectUNIX(path, factory);
+ * using reader = FileDescriptor.adopt(await promise);
+ * assertEquals(await new Response(reader.readable()).text(), "hello");
+ * ```
+ */
 export interface UnixClientFactory extends ClientFactory {
   /** See {@linkcode ServerFactory.buildProtocol}. */
   buildProtocol(
@@ -53,7 +146,26 @@ export interface UnixClientFactory extends ClientFactory {
   ): UnixProtocol | UnixBufferedProtocol | null;
 }
 
-/** Options of {@linkcode listenUNIX}. */
+/**
+ * Options of {@linkcode listenUNIX}.
+ *
+ * @example A socket for its owner alone
+ * ```ts
+ * import {
+ *   type Address,
+ *   listenUNIX,
+ *   type ListenUNIXOptions,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: ListenUNIXOptions = { mode: 0o600, wantPID: true, backlog: 16 };
+ * const path = `/tmp/service ${crypto.randomUUID()}`;
+ * await using port = listenUNIX(path, {
+ *   buildProtocol: (_peer: Address) => ({ dataReceived() {} }),
+ * }, options);
+ * assertEquals(port.getHost(), { transport: "unix", path });
+ * ```
+ */
 export interface ListenUNIXOptions extends UnixPathOptions {
   /**
    * How many connections may wait in the kernel to be taken.
@@ -138,7 +250,38 @@ export function listenUNIX(
   });
 }
 
-/** Options of {@linkcode connectUNIX}. */
+/**
+ * Options of {@linkcode connectUNIX}.
+ *
+ * @example A service that takes nobody
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import {
+ *   connect,
+ *   ConnectError,
+ *   connectUNIX,
+ *   listen,
+ * } from "@interleave/reactor/net";
+ * import { assert } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const path = `/tmp/service ${crypto.randomUUID()}`;
+ * await using port = listen({ path, backlog: 0, reactor });
+ * port.pauseProducing(); // It takes nobody.
+ * await using _first = await connect({ path, reactor }); // This one waits there.
+ *
+ * let reason: Error | undefined;
+ * connectUNIX(path, {
+ *   buildProtocol: () => null,
+ *   clientConnectionFailed(_connector, error) {
+ *     reason = error;
+ *     reactor.stop();
+ *   },
+ * }, { timeout: 50, reactor });
+ * await reactor.run();
+ * assert(reason instanceof ConnectError); // On Linux, a ConnectTimeoutError.
+ * ```
+ */
 export interface ConnectUNIXOptions {
   /**
    * How long an attempt may take, in milliseconds: also until a server that has
@@ -167,6 +310,34 @@ export interface ConnectUNIXOptions {
  * @throws {TypeError} When `path` is no string, or is empty.
  * @throws {RangeError} When `path` is too long: 107 bytes on Linux, 103 on
  * macOS.
+ *
+ * @example Asking the time
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { connectUNIX, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const path = `/tmp/clock ${crypto.randomUUID()}`;
+ * await using clock = listen({ path, reactor });
+ * (async () => {
+ *   for await (const client of clock) {
+ *     client.write("twelve");
+ *     client.loseConnection();
+ *   }
+ * })();
+ *
+ * let time = "";
+ * connectUNIX(path, {
+ *   buildProtocol: () => ({
+ *     dataReceived: (data) => time += new TextDecoder().decode(data),
+ *     connectionLost: () => reactor.stop(),
+ *   }),
+ *   clientConnectionFailed: () => reactor.stop(),
+ * }, { reactor });
+ * await reactor.run();
+ * assertEquals(time, "twelve");
+ * ```
  */
 export function connectUNIX(
   path: string,
@@ -193,7 +364,43 @@ export function connectUNIX(
   });
 }
 
-/** Options of {@linkcode listenUNIXDatagram}. */
+/**
+ * Options of {@linkcode listenUNIXDatagram}.
+ *
+ * @example A log for everybody
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import {
+ *   connectUNIXDatagram,
+ *   listenUNIXDatagram,
+ *   type ListenUNIXDatagramOptions,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * // Everybody may write to it, and one that was left behind is replaced.
+ * const options: ListenUNIXDatagramOptions = {
+ *   mode: 0o622,
+ *   wantPID: true,
+ *   reactor,
+ * };
+ * const path = `/tmp/log ${crypto.randomUUID()}`;
+ * let line = "";
+ * listenUNIXDatagram(path, {
+ *   datagramReceived(data) {
+ *     line = new TextDecoder().decode(data);
+ *     reactor.stop();
+ *   },
+ * }, options);
+ *
+ * const program = connectUNIXDatagram(path, { datagramReceived() {} }, {
+ *   reactor,
+ * });
+ * program.write("backup: done");
+ * await reactor.run();
+ * assertEquals(line, "backup: done");
+ * ```
+ */
 export interface ListenUNIXDatagramOptions extends UnixPathOptions {
   /**
    * The reactor that serves the port.
@@ -217,6 +424,25 @@ export interface ListenUNIXDatagramOptions extends UnixPathOptions {
  * macOS.
  * @throws {CannotListenError} When the path can't be had: also when there is a
  * socket that nobody listens on any more, unless `wantPID` is set.
+ *
+ * @example A log that programs write to
+ * ```ts
+ * import {
+ *   connectUNIXDatagram,
+ *   listenUNIXDatagram,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { promise, resolve } = Promise.withResolvers<string>();
+ * const path = `/tmp/log ${crypto.randomUUID()}`;
+ * await using _log = listenUNIXDatagram(path, {
+ *   datagramReceived: (line) => resolve(new TextDecoder().decode(line)),
+ * }, { mode: 0o622 });
+ *
+ * await using program = connectUNIXDatagram(path, { datagramReceived() {} });
+ * program.write("<14>backup: done");
+ * assertEquals(await promise, "<14>backup: done");
+ * ```
  */
 export function listenUNIXDatagram(
   path: string,
@@ -238,7 +464,33 @@ export function listenUNIXDatagram(
   return port;
 }
 
-/** Options of {@linkcode connectUNIXDatagram}. */
+/**
+ * Options of {@linkcode connectUNIXDatagram}.
+ *
+ * @example With a place to answer to
+ * ```ts
+ * import {
+ *   type Address,
+ *   connectUNIXDatagram,
+ *   listenUNIXDatagram,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = `/tmp/service ${crypto.randomUUID()}`;
+ * const { promise, resolve } = Promise.withResolvers<Address>();
+ * await using _service = listenUNIXDatagram(path, {
+ *   datagramReceived: (_data, peer) => resolve(peer),
+ * });
+ *
+ * const bindPath = `${path}.client`;
+ * await using client = connectUNIXDatagram(path, { datagramReceived() {} }, {
+ *   bindPath,
+ *   mode: 0o600,
+ * });
+ * client.write("hello");
+ * assertEquals(await promise, { transport: "unixpacket", path: bindPath });
+ * ```
+ */
 export interface ConnectUNIXDatagramOptions extends UnixPathOptions {
   /**
    * Where this end is, for the other one to answer to. The default is to have
@@ -265,6 +517,25 @@ export interface ConnectUNIXDatagramOptions extends UnixPathOptions {
  * macOS.
  * @throws {ConnectError} When there is no such socket.
  * @throws {CannotListenError} When `bindPath` can't be had.
+ *
+ * @example A log that may not be there
+ * ```ts
+ * import { ConnectError, connectUNIXDatagram } from "@interleave/reactor/net";
+ * import { assertStrictEquals } from "@std/assert";
+ *
+ * function logger(path: string): (line: string) => void {
+ *   try {
+ *     const log = connectUNIXDatagram(path, { datagramReceived() {} });
+ *     return (line) => log.write(`<14>${line}`);
+ *   } catch (error) {
+ *     if (error instanceof ConnectError) return console.error;
+ *     throw error;
+ *   }
+ * }
+ *
+ * const log = logger(`/tmp/nobody ${crypto.randomUUID()}`); // Such as /dev/log.
+ * assertStrictEquals(log, console.error);
+ * ```
  */
 export function connectUNIXDatagram(
   path: string,

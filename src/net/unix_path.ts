@@ -19,7 +19,29 @@ import {
 } from "../../ffi/socket_files.ts";
 import { cannotListen } from "./cannot_listen.ts";
 
-/** How a UNIX socket comes to its path. */
+/**
+ * How a UNIX socket comes to its path.
+ *
+ * @example One program at a time
+ * ```ts
+ * import {
+ *   CannotListenError,
+ *   listen,
+ *   type UnixPathOptions,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * const options: UnixPathOptions = { mode: 0o600, wantPID: true };
+ * const path = `/tmp/service ${crypto.randomUUID()}`;
+ * await using _port = listen({ path, ...options });
+ *
+ * const error = assertThrows(
+ *   () => listen({ path, ...options }), // The same program, started once more.
+ *   CannotListenError,
+ * );
+ * assertEquals(error.code, "EADDRINUSE");
+ * ```
+ */
 export interface UnixPathOptions {
   /**
    * The permissions of the socket's file. The default leaves them to the umask.

@@ -24,7 +24,47 @@ import {
   type TCPOption,
 } from "./stream.ts";
 
-/** One end of a connection of UNIX sockets, as a protocol sees it. */
+/**
+ * One end of a connection of UNIX sockets, as a protocol sees it.
+ *
+ * @example Handing a port over to a new version of a program
+ * ```ts
+ * import { FileDescriptor } from "@interleave/reactor";
+ * import {
+ *   adoptStreamPort,
+ *   connectUNIX,
+ *   listen,
+ *   listenUNIX,
+ *   type UnixTransport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = `/tmp/handover ${crypto.randomUUID()}`;
+ * await using web = listen({ hostname: "127.0.0.1", port: 0 });
+ * await using _old = listenUNIX(path, {
+ *   buildProtocol: () => ({
+ *     makeConnection(transport: UnixTransport) {
+ *       transport.sendFileDescriptor(web);
+ *       transport.write("web"); // Some byte must carry it.
+ *       transport.loseConnection();
+ *     },
+ *     dataReceived() {},
+ *   }),
+ * }, { mode: 0o600 });
+ *
+ * // In the new version of the program:
+ * const { promise, resolve } = Promise.withResolvers<number>();
+ * connectUNIX(path, {
+ *   buildProtocol: () => ({
+ *     fileDescriptorReceived: resolve,
+ *     dataReceived() {},
+ *   }),
+ * });
+ * using socket = FileDescriptor.adopt(await promise);
+ * await using port = adoptStreamPort(socket, { buildProtocol: () => null });
+ * assertEquals(port.getHost(), web.getHost());
+ * ```
+ */
 export interface UnixTransport extends Transport {
   /**
    * Sends a descriptor, with the next bytes that go out: it arrives before
@@ -39,7 +79,50 @@ export interface UnixTransport extends Transport {
   sendFileDescriptor(fd: Fd): void;
 }
 
-/** What happens on a connection of UNIX sockets. */
+/**
+ * What happens on a connection of UNIX sockets.
+ *
+ * @example Taking descriptors
+ * ```ts
+ * import { FileDescriptor } from "@interleave/reactor";
+ * import {
+ *   connectUNIX,
+ *   listenUNIX,
+ *   type UnixProtocol,
+ *   type UnixTransport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // Says something to whatever it is given.
+ * class Greeter implements UnixProtocol {
+ *   declare transport: UnixTransport;
+ *
+ *   fileDescriptorReceived(fd: number) {
+ *     using file = FileDescriptor.adopt(fd);
+ *     file.write(new TextEncoder().encode("hello"));
+ *   }
+ *   dataReceived() {} // The bytes that carried them.
+ * }
+ *
+ * const path = `/tmp/greeter ${crypto.randomUUID()}`;
+ * await using _port = listenUNIX(path, { buildProtocol: () => new Greeter() });
+ *
+ * const [reader, writer] = FileDescriptor.pipe();
+ * connectUNIX(path, {
+ *   buildProtocol: () => ({
+ *     makeConnection(transport: UnixTransport) {
+ *       transport.sendFileDescriptor(writer);
+ *       transport.write("this one");
+ *       transport.loseConnection();
+ *       writer.close(); // A duplicate is sent.
+ *     },
+ *     dataReceived() {},
+ *   }),
+ * });
+ * assertEquals(await new Response(reader.readable()).text(), "hello");
+ * reader.close();
+ * ```
+ */
 export interface UnixProtocol extends Protocol {
   /**
    * A descriptor has come: closed on exec, and the protocol's to close. The
