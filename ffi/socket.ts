@@ -309,7 +309,30 @@ export function resetOnClose(fd: number): void {
   setOption(fd, SOCKET.SO_LINGER, new Int32Array([1, 0]));
 }
 
-/** What {@linkcode joinGroup} and {@linkcode leaveGroup} may be told. */
+/**
+ * What {@linkcode joinGroup} and {@linkcode leaveGroup} may be told.
+ *
+ * @example A group on the loopback interface
+ * ```ts
+ * import { type GroupOptions, listenUDP } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const group = "239.255.0.1";
+ * const loopback: GroupOptions = { networkInterface: "127.0.0.1" };
+ * const { promise, resolve } = Promise.withResolvers<string>();
+ * await using member = listenUDP(0, {
+ *   datagramReceived: (data) => resolve(new TextDecoder().decode(data)),
+ * }, { reuseAddress: true });
+ * member.joinGroup(group, loopback);
+ *
+ * await using sender = listenUDP(0, { datagramReceived() {} });
+ * sender.setMulticastInterface("127.0.0.1");
+ * const { port } = member.getHost() as Deno.NetAddr;
+ * sender.write("hello", { hostname: group, port });
+ * assertEquals(await promise, "hello");
+ * member.leaveGroup(group, loopback);
+ * ```
+ */
 export interface GroupOptions {
   /**
    * The network interface: its name, its number as text, or, for IPv4, an
