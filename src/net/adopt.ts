@@ -84,6 +84,7 @@ export interface AdoptStreamOptions {
  * @throws {Deno.errors.BadResource} When `fd` is not open.
  * @throws {UnsupportedAddressFamily} When it is a socket of another kind than
  * IPv4, IPv6 and UNIX.
+ * @throws {ReactorNotRunning} When the reactor has stopped.
  *
  * @example A socket that is open already
  * ```ts
@@ -154,7 +155,9 @@ export function adoptStreamPort(
  * @param protocol What happens on the connection. It is connected when this
  * returns.
  * @param options How.
- * @returns The transport, which is the protocol's, too.
+ * @returns The transport, which is the protocol's, too; a
+ * {@linkcode UnixTransport} if it is a UNIX socket. When the reactor has stopped,
+ * the connection is lost by then.
  * @throws {TypeError} When `fd` is no stream socket, or one that listens.
  * @throws {Deno.errors.BadResource} When `fd` is not open.
  * @throws {Deno.errors.NotConnected} When the socket is not connected.

@@ -29,7 +29,7 @@ import type { TLSOptions } from "./tls_options.ts";
  * import { assertEquals } from "@std/assert";
  *
  * await using port = listen({ hostname: "127.0.0.1", port: 0 });
- * await using client = await connect(port.getHost() as Deno.NetAddr);
+ * await using client = await connect(port.getHost());
  * for await (const server of port) {
  *   server.write("hello");
  *   server.loseConnection();

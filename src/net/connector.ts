@@ -22,7 +22,8 @@ import { type StreamSocket, StreamTransport } from "./stream.ts";
  *
  * Each attempt ends in one of two ways: `clientConnectionFailed` if it came to no
  * connection, or if `buildProtocol` threw or returned null;
- * `clientConnectionLost`, after the protocol's `connectionLost`, otherwise.
+ * `clientConnectionLost`, after the protocol's `connectionLost`, otherwise. All
+ * but `buildProtocol` may be missing.
  *
  * @example Trying again, each time after a longer pause
  * ```ts
@@ -60,9 +61,21 @@ import { type StreamSocket, StreamTransport } from "./stream.ts";
 export interface ClientFactory extends ServerFactory {
   /** An attempt begins. */
   startedConnecting?(connector: Connector): unknown;
-  /** An attempt has failed. To try again, call `connector.connect()` in here. */
+  /**
+   * An attempt has failed. To try again, call `connector.connect()`, in here or
+   * later.
+   *
+   * @param connector What has tried.
+   * @param reason Why: mostly a {@linkcode ConnectError}.
+   */
   clientConnectionFailed?(connector: Connector, reason: Error): unknown;
-  /** The connection is over. To make another, call `connector.connect()` in here. */
+  /**
+   * The connection is over. To make another, call `connector.connect()`, in here
+   * or later.
+   *
+   * @param connector What has made it.
+   * @param reason What the protocol's `connectionLost` got.
+   */
   clientConnectionLost?(connector: Connector, reason: Error): unknown;
 }
 
@@ -80,6 +93,7 @@ export interface ClientFactory extends ServerFactory {
  * const { hostname, port: number } = port.getHost();
  *
  * let count = 0;
+ * const states: string[] = [];
  * const connector: Connector = connectTCP(hostname, number, {
  *   buildProtocol() {
  *     count++;
@@ -89,14 +103,14 @@ export interface ClientFactory extends ServerFactory {
  *     };
  *   },
  *   clientConnectionLost() {
- *     assertEquals(connector.state, "disconnected");
+ *     states.push(connector.state);
  *     if (count < 2) connector.connect();
  *     else reactor.stop();
  *   },
  * }, { reactor });
- * assertEquals(connector.state, "connecting");
+ * states.push(connector.state);
  * await reactor.run();
- * assertEquals(count, 2);
+ * assertEquals(states, ["connecting", "disconnected", "disconnected"]);
  * ```
  */
 export interface Connector {
@@ -107,7 +121,11 @@ export interface Connector {
    * @throws {ReactorNotRunning} When the reactor has stopped.
    */
   connect(): void;
-  /** Ends whatever there is: the attempt, or the connection. */
+  /**
+   * Ends whatever there is: the attempt, as {@linkcode Connector.stopConnecting}
+   * does, or the connection, as {@linkcode Transport.loseConnection} does. When
+   * there is neither, it does nothing.
+   */
   disconnect(): void;
   /**
    * Gives up the attempt: it fails with a {@linkcode UserError}.
@@ -115,9 +133,9 @@ export interface Connector {
    * @throws {NotConnectingError} When there is none.
    */
   stopConnecting(): void;
-  /** Where to. */
+  /** Where to: the host name or the path that it was given. */
   getDestination(): Address;
-  /** What there is. */
+  /** What there is at present. */
   readonly state: "connecting" | "connected" | "disconnected";
 }
 

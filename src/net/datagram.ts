@@ -60,7 +60,7 @@ import { callHandler, report } from "./report.ts";
  * ```
  */
 export interface DatagramProtocol {
-  /** The port begins to listen. */
+  /** The port begins to listen, or does so again. */
   startProtocol?(): unknown;
   /** It has ended. Never called inside of the call that ends it. */
   stopProtocol?(): unknown;
@@ -146,6 +146,7 @@ export interface DatagramTransport extends AsyncDisposable {
    * nothing while it listens.
    *
    * @throws {CannotListenError} When the address can't be had.
+   * @throws {ReactorNotRunning} When the reactor has stopped.
    */
   startListening(): void;
   /**

@@ -13,16 +13,27 @@ import {
 } from "../errors.ts";
 
 /**
- * A connection could not be made. The base of the errors that say why.
+ * A connection could not be made. The base of the errors that say why; itself
+ * where there is no class of its own, with the kernel's word in `code`, such as
+ * `"ENOENT"` for a UNIX socket that is not there, or with what went wrong above
+ * the kernel as `cause`, such as a `TLSError`.
  *
- * @example Telling why
+ * @example Whether a service is there
  * ```ts
- * import { ConnectError, ConnectionRefusedError } from "@interleave/reactor/net";
- * import { assert, assertEquals } from "@std/assert";
+ * import { connect, ConnectError } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
  *
- * const error = new ConnectionRefusedError();
- * assert(error instanceof ConnectError);
- * assertEquals(error.name, "ConnectionRefusedError");
+ * async function isThere(path: string): Promise<boolean> {
+ *   try {
+ *     await using _connection = await connect({ path });
+ *     return true;
+ *   } catch (error) {
+ *     if (error instanceof ConnectError) return false;
+ *     throw error;
+ *   }
+ * }
+ *
+ * assertEquals(await isThere(`/tmp/nobody ${crypto.randomUUID()}`), false);
  * ```
  */
 export class ConnectError extends ReactorError {
@@ -33,7 +44,7 @@ export class ConnectError extends ReactorError {
 }
 
 /**
- * Nobody listens there.
+ * Nobody listens there: `code` is `"ECONNREFUSED"`.
  *
  * @example A server that is not running
  * ```ts
@@ -55,7 +66,8 @@ export class ConnectionRefusedError extends ConnectError {
 }
 
 /**
- * There was no answer in time.
+ * There was no answer in time: in that of the option `timeout`, in that for the
+ * handshake of TLS, or in the system's own (then `code` is `"ETIMEDOUT"`).
  *
  * @example A server that says nothing
  * ```ts
@@ -100,7 +112,7 @@ export class NameLookupError extends ConnectError {
 }
 
 /**
- * A service name stands for no port.
+ * The system knows no port for the name of a service.
  *
  * @example A service that the system does not know
  * ```ts
@@ -123,7 +135,8 @@ export class ServiceNameUnknownError extends ConnectError {
 }
 
 /**
- * No way leads to the network or the host.
+ * No way leads to the network or the host. `code` is `"ENETUNREACH"`,
+ * `"EHOSTUNREACH"` or `"ENETDOWN"`.
  *
  * @example Where no connection can lead
  * ```ts
@@ -149,7 +162,8 @@ export class NoRouteError extends ConnectError {
 }
 
 /**
- * The local address for a connection could not be had.
+ * The local address for a connection could not be had: that of the option
+ * `bindAddress`.
  *
  * @example An address that this machine does not have
  * ```ts
@@ -178,7 +192,8 @@ export class ConnectBindError extends ConnectError {
 }
 
 /**
- * The program itself gave up connecting.
+ * The program itself gave up connecting, by {@linkcode Connector.stopConnecting},
+ * or its factory made no protocol.
  *
  * @example Giving up
  * ```ts
@@ -208,7 +223,9 @@ export class UserError extends ConnectError {
 }
 
 /**
- * An address could not be listened on.
+ * An address could not be listened on. `code` says why: `"EADDRINUSE"` when
+ * somebody else does, `"EADDRNOTAVAIL"` when this machine does not have it,
+ * `"EACCES"` when it may not be had.
  *
  * @example A port that is taken
  * ```ts
@@ -228,31 +245,23 @@ export class CannotListenError extends ReactorError {
 }
 
 /**
- * Connecting was to be stopped when it was not under way.
+ * {@linkcode Connector.stopConnecting} was called while no connection was being
+ * made.
  *
- * @example There is a connection already
+ * @example Stopping what has stopped
  * ```ts
  * import { Reactor } from "@interleave/reactor";
- * import {
- *   type Connector,
- *   connectTCP,
- *   listen,
- *   NotConnectingError,
- * } from "@interleave/reactor/net";
+ * import { connectTCP, NotConnectingError } from "@interleave/reactor/net";
  * import { assertThrows } from "@std/assert";
  *
- * await using reactor = new Reactor();
- * await using port = listen({ hostname: "127.0.0.1", port: 0, reactor });
- * const { hostname, port: number } = port.getHost();
- * const connector: Connector = connectTCP(hostname, number, {
- *   buildProtocol: () => ({
- *     makeConnection: () => reactor.crash(), // The run ends here; nothing else does.
- *     dataReceived() {},
- *   }),
+ * const reactor = new Reactor();
+ * const connector = connectTCP("127.0.0.1", 1, {
+ *   buildProtocol: () => null,
+ *   clientConnectionFailed: () => reactor.stop(),
  * }, { reactor });
  * await reactor.run();
  * assertThrows(() => connector.stopConnecting(), NotConnectingError);
- * connector.disconnect(); // Ends either.
+ * connector.disconnect(); // Takes whatever there is, and be it nothing.
  * ```
  */
 export class NotConnectingError extends ReactorError {
@@ -287,7 +296,8 @@ export class InvalidAddressError extends ReactorError {
 }
 
 /**
- * A datagram was longer than can be sent.
+ * A datagram was longer than can be sent: over IPv4 65507 bytes, over UNIX sockets
+ * what the system has room for.
  *
  * @example More than UDP can carry
  * ```ts
@@ -311,7 +321,7 @@ export class MessageLengthError extends ReactorError {
 }
 
 /**
- * A descriptor was given whose address family is not that of the transport.
+ * A socket was given that is none of IPv4, IPv6 or UNIX.
  *
  * @example A socket that talks with the kernel
  * ```ts
@@ -383,7 +393,8 @@ export class FileDescriptorOverrun extends ConnectionLost {
 }
 
 /**
- * How a process ended.
+ * How a process ended: both {@linkcode ProcessDone} and
+ * {@linkcode ProcessTerminated} say it.
  *
  * @example A line for a log
  * ```ts
@@ -405,11 +416,11 @@ export class FileDescriptorOverrun extends ConnectionLost {
  * ```
  */
 export interface ProcessEnd {
-  /** The exit code; null if a signal ended it. */
+  /** The exit code, from 0 to 255; null if a signal ended it. */
   readonly exitCode: number | null;
   /** The signal that ended it; null if it exited. */
   readonly signal: Deno.Signal | null;
-  /** What `waitpid` said. */
+  /** Both in one number, as `waitpid` told it (wait(2)). */
   readonly status: number;
 }
 
@@ -441,7 +452,8 @@ export class ProcessDone extends ConnectionDone implements ProcessEnd {
 }
 
 /**
- * What an error of {@linkcode ProcessTerminated} carries.
+ * What a {@linkcode ProcessTerminated} can carry besides its message. What is
+ * missing is null, or 0 for `status`.
  *
  * @example Trying a protocol out without a process
  * ```ts
@@ -524,7 +536,7 @@ function describe(
 }
 
 /**
- * The process is no more: it can be sent no signal.
+ * The process has ended: it can be sent no signal any more.
  *
  * @example A signal that comes too late
  * ```ts

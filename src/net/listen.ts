@@ -234,7 +234,8 @@ export function listen(options: ListenPathOptions): Listener<UnixAddress>;
  * Listens where the options say.
  *
  * @param options Where.
- * @returns The port, which listens already.
+ * @returns The port, which listens already. It throws what it does for either
+ * kind.
  *
  * @example A place from a configuration
  * ```ts

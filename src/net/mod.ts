@@ -2,7 +2,9 @@
  * Transports over the reactor: connections and child processes.
  *
  * They work in every host, also while Deno's own loop stands still inside a
- * toolkit's; names are looked up off the main thread.
+ * toolkit's; names are looked up off the main thread. They are the C library's,
+ * so they need `--allow-ffi` and no `--allow-net` or `--allow-run`; for TLS, also
+ * OpenSSL 3.
  *
  * | to | use |
  * |---|---|
@@ -14,6 +16,30 @@
  * | serve sockets that somebody else made | {@linkcode adoptStreamPort}, {@linkcode adoptStream}, {@linkcode activatedSockets} |
  * | start a process | {@linkcode spawnProcess} |
  * | talk through standard input and output, or as a terminal | {@linkcode openStdio}, {@linkcode openPty} |
+ *
+ * All of them are served by the shared `reactor` of the package unless the option
+ * `reactor` names another one. Times are in milliseconds.
+ *
+ * @example A server that answers in capitals, and a client
+ * ```ts
+ * import { connect, listen } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using server = listen({ hostname: "127.0.0.1", port: 0 });
+ * (async () => {
+ *   for await (const connection of server) {
+ *     for await (const bytes of connection) {
+ *       connection.write(new TextDecoder().decode(bytes).toUpperCase());
+ *     }
+ *     connection.loseConnection();
+ *   }
+ * })();
+ *
+ * await using client = await connect(server.getHost());
+ * client.write("hello");
+ * client.loseWriteConnection();
+ * assertEquals(await new Response(client.readable).text(), "HELLO");
+ * ```
  *
  * @module
  */

@@ -75,7 +75,11 @@ export interface SpawnProcessOptions extends Omit<ChildOptions, "childFDs"> {
    * @default {{ 0: "w", 1: "r", 2: "r" }}, and with a terminal {{}}
    */
   childFDs?: Readonly<Record<number, Fd | "r" | "w">>;
-  /** Who waits. The default is the shared `reactor`. */
+  /**
+   * The reactor that serves the pipes and waits for the end.
+   *
+   * @default {reactor}
+   */
   reactor?: Reactor;
 }
 
@@ -121,7 +125,9 @@ let canWait = false;
  * @throws {Deno.errors.PermissionDenied} When the command may not be run, or
  * not as another user or group.
  * @throws {Deno.errors.BadResource} When a descriptor in `childFDs` is not
- * open, or the reactor is closed: then the child is killed at once.
+ * open, or the reactor is closed. In the second case the child is killed at once.
+ * @throws {ReactorNotRestartable} When the reactor has stopped. The child is
+ * killed at once.
  * @throws {Deno.errors.NotSupported} When the system has no process
  * descriptors, or nothing that can change the user or the group.
  *

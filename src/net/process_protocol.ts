@@ -120,13 +120,8 @@ export type SignalName =
  *
  * It is a producer of what the process writes, and takes one for what the process
  * reads. So a connection and a process can be given to each other, and neither
- * floods the other:
- *
- *     connection.registerProducer(process, true);
- *     process.registerProducer(connection, true);
- *
- * When one of them has ended, the other still waits for it: it is to be told by
- * `unregisterProducer()` and `loseConnection()`.
+ * floods the other. When one of them has ended, the other still waits for it: it
+ * is to be told by `unregisterProducer()` and `loseConnection()`.
  *
  * @example A process for each connection
  * ```ts
@@ -189,7 +184,12 @@ export interface ProcessTransport extends Producer {
    * @throws {RangeError} When the input is no pipe of ours.
    */
   write(data: Uint8Array | string): void;
-  /** Writes several arrays to the process's standard input, in order. */
+  /**
+   * Writes several arrays or texts to the process's standard input, in order.
+   *
+   * @throws {TypeError} When one of them is neither bytes nor a string.
+   * @throws {RangeError} When the input is no pipe of ours.
+   */
   writeSequence(parts: Iterable<Uint8Array | string>): void;
   /**
    * Writes to a pipe, after all that was written before: bytes, or a text as
@@ -237,8 +237,11 @@ export interface ProcessTransport extends Producer {
   unregisterProducer(): void;
   /**
    * Closes the process's standard input when everything that was written is
-   * there, and the producer, if there is one, has unregistered itself. A terminal has no end of its own for that, so there it does nothing:
-   * type a Ctrl-D (`"\x04"`).
+   * there, and the producer, if there is one, has unregistered itself. A terminal
+   * has no end of its own for that, so there it does nothing: type a Ctrl-D
+   * (`"\x04"`).
+   *
+   * @throws {RangeError} When the input is no pipe of ours.
    */
   closeStdin(): void;
   /**
@@ -271,6 +274,8 @@ export interface ProcessTransport extends Producer {
   /**
    * Sets the size of the terminal's window.
    *
+   * @param columns The width in characters.
+   * @param rows The height in characters.
    * @throws {TypeError} When a size is not a number, or there is no terminal.
    * @throws {RangeError} When a size is not an integer from 0 to 65535.
    *

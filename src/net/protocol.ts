@@ -65,9 +65,20 @@ export interface Protocol {
    * handshake fails.
    */
   handshakeCompleted?(): unknown;
-  /** Bytes have come. The array is the protocol's to keep. */
+  /**
+   * Bytes have come: whatever there is, at most 64 KiB. What the peer wrote at
+   * once may come in pieces, and what it wrote in pieces at once. The array is
+   * the protocol's to keep.
+   */
   dataReceived(data: Uint8Array<ArrayBuffer>): unknown;
-  /** The connection is gone. Called once, and last. */
+  /**
+   * The connection is gone. Called once, and last.
+   *
+   * @param reason `ConnectionDone` after an orderly end, by either side;
+   * `ConnectionAborted` after this side's `abortConnection`; `ConnectionLost`
+   * when the peer cut it off, the network failed (then `code` says how) or the
+   * reactor has stopped; a {@linkcode TLSError}; or what the protocol threw.
+   */
   connectionLost?(reason: Error): unknown;
   /**
    * The peer writes no more; this side still can. A protocol that has this or
@@ -270,14 +281,22 @@ export interface Transport {
    * @throws {TypeError} When `data` is neither bytes nor a string.
    */
   write(data: Uint8Array | string): void;
-  /** Sends several arrays, in order. */
+  /**
+   * Sends several arrays or texts, in order.
+   *
+   * @throws {TypeError} When one of them is neither bytes nor a string.
+   */
   writeSequence(parts: Iterable<Uint8Array | string>): void;
   /**
    * Ends the connection when everything that was written is sent, and the
    * producer, if there is one, has unregistered itself. Nothing is read any more.
    */
   loseConnection(): void;
-  /** Ends the connection at once: what was not sent is lost, and the peer is told. */
+  /**
+   * Ends the connection at once: what was not sent is lost, and the peer is told
+   * (by a reset, with TCP). `connectionLost` gets a `ConnectionAborted`, after
+   * this call.
+   */
   abortConnection(): void;
   /**
    * Closes this side's half when everything that was written is sent, a
@@ -304,7 +323,8 @@ export interface Transport {
    */
   loseWriteConnection(): void;
   /**
-   * Reads no more until resumed.
+   * Reads no more until resumed. What comes waits in the kernel, and when that
+   * is full, the peer has to wait.
    *
    * @example Nothing more until an answer is found
    * ```ts
@@ -374,7 +394,7 @@ export interface Transport {
    * import { assertEquals } from "@std/assert";
    *
    * await using port = listen({ hostname: "127.0.0.1", port: 0 });
-   * await using client = await connect(port.getHost() as Deno.NetAddr);
+   * await using client = await connect(port.getHost());
    * client.write("STARTTLS");
    *
    * for await (const server of port) {
@@ -479,13 +499,15 @@ export interface Transport {
    * acknowledge those before (`TCP_NODELAY`). Off unless it is set.
    *
    * @throws {TypeError} When `on` is not a boolean.
-   * @throws {Error} When the connection is none of TCP, or is gone.
+   * @throws {Deno.errors.NotSupported} When the connection is none of TCP.
+   * @throws {Deno.errors.BadResource} When it is gone.
    */
   setTcpNoDelay(on: boolean): void;
   /**
    * Whether small pieces are sent at once.
    *
-   * @throws {Error} When the connection is none of TCP, or is gone.
+   * @throws {Deno.errors.NotSupported} When the connection is none of TCP.
+   * @throws {Deno.errors.BadResource} When it is gone.
    */
   getTcpNoDelay(): boolean;
   /**
@@ -493,13 +515,13 @@ export interface Transport {
    * (`SO_KEEPALIVE`). Off unless it is set.
    *
    * @throws {TypeError} When `on` is not a boolean.
-   * @throws {Error} When the connection is gone.
+   * @throws {Deno.errors.BadResource} When the connection is gone.
    */
   setTcpKeepAlive(on: boolean): void;
   /**
    * Whether the system asks an idle peer if it is still there.
    *
-   * @throws {Error} When the connection is gone.
+   * @throws {Deno.errors.BadResource} When the connection is gone.
    */
   getTcpKeepAlive(): boolean;
 }

@@ -48,10 +48,10 @@ const FIRST = 3;
  * program, as it tells in `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`. They
  * are closed on exec from now on, so that no child inherits them.
  *
- * Reads these three variables, and needs the permission for that.
- *
  * @returns The sockets, in the order of the manager's configuration; none if
  * there is no manager, or the variables are meant for another process.
+ * @throws {Deno.errors.NotCapable} When the program may not read them: it takes
+ * `--allow-env=LISTEN_PID,LISTEN_FDS,LISTEN_FDNAMES`.
  *
  * @example With a service manager, and without
  * ```ts

@@ -61,7 +61,7 @@ export interface ListenTCPOptions {
    */
   hostname?: string;
   /**
-   * How many connections may wait to be taken.
+   * How many connections may wait in the kernel to be taken.
    *
    * @default {511}
    */
@@ -105,7 +105,7 @@ export interface ListenTCPOptions {
  * const factory = { buildProtocol: () => new Shout() };
  * const port = listenTCP(0, factory, { hostname: "127.0.0.1", reactor });
  *
- * await using connection = await connect(port.getHost() as Deno.NetAddr);
+ * await using connection = await connect(port.getHost());
  * connection.write("hello");
  * assertEquals(await new Response(connection.readable).text(), "HELLO");
  * await port.stopListening();
@@ -219,7 +219,11 @@ export interface ConnectTCPOptions {
    * @default {30_000}
    */
   timeout?: number;
-  /** The local address and port to connect from; port 0 for any. */
+  /**
+   * The local address and port to connect from; port 0 for any.
+   *
+   * @default {undefined} What the system chooses.
+   */
   bindAddress?: readonly [hostname: string, port: number];
   /**
    * The reactor that serves the connection.

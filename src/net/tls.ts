@@ -161,7 +161,7 @@ export interface ListenSSLOptions extends ListenTCPOptions {
  *     this.transport.loseConnection();
  *   }
  * }
- * const { hostname, port: number } = port.getHost() as Deno.NetAddr;
+ * const { hostname, port: number } = port.getHost();
  * connectSSL(hostname, number, {
  *   buildProtocol: () => new Guest(),
  *   clientConnectionFailed: (_connector, reason) => reject(reason),

@@ -20,9 +20,8 @@ import { ReactorError, type ReactorErrorOptions } from "../errors.ts";
  * import { assert, assertRejects } from "@std/assert";
  *
  * await using port = listen({ hostname: "127.0.0.1", port: 0 });
- * const address = port.getHost() as Deno.NetAddr;
  * const failed = assertRejects(
- *   () => connect({ ...address, tls: {} }),
+ *   () => connect({ ...port.getHost(), tls: {} }),
  *   ConnectError,
  *   "wrong version number",
  * );

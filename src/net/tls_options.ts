@@ -27,7 +27,7 @@ import { checkDelay, checkString, complaint } from "../arguments.ts";
  * });
  *
  * await using connection = await connect({
- *   ...port.getHost() as Deno.NetAddr,
+ *   ...port.getHost(),
  *   tls: { caCerts: [certificate()], alpnProtocols: ["http/1.1"] },
  * });
  * assertEquals(connection.alpnProtocol, "http/1.1");
@@ -63,14 +63,18 @@ export interface TLSOptions {
   /**
    * This side's certificate in PEM, followed by those between it and the root.
    * A server must have one; a client shows it to a server that asks.
+   *
+   * @default {undefined} None.
    */
   cert?: string;
-  /** The private key of `cert` in PEM, without a password. */
+  /** The private key of `cert` in PEM, without a password. Where one is, both are. */
   key?: string;
   /**
    * For clients: whose certificate it must be, a host name in ASCII or an IP
    * address. A host name is also what the client asks the server for (SNI).
-   * It can be left out only if certificates are not verified.
+   *
+   * @default {undefined} The host that it connected to. Over a UNIX socket there
+   * is none: there it must be given, unless certificates are not verified.
    */
   hostname?: string;
   /**

@@ -120,18 +120,30 @@ export interface UDPTransport extends DatagramTransport {
    */
   setMulticastInterface(networkInterface: string): void;
   /**
-   * Sets how many routers a datagram to a multicast group may pass, plus one.
+   * Sets how many routers a datagram to a multicast group may pass, plus one: 0
+   * keeps it on this machine, 1, the default, on this network.
    *
+   * @param ttl The number.
    * @throws {RangeError} When `ttl` is not an integer from 0 to 255.
    */
   setMulticastTTL(ttl: number): void;
   /** How many routers a datagram to a multicast group may pass, plus one. */
   getMulticastTTL(): number;
-  /** Sets whether this machine gets what it sends to groups that it is in. */
+  /**
+   * Sets whether this machine gets what it sends to groups that it is in. It does
+   * unless told otherwise.
+   *
+   * @param on Whether to.
+   */
   setMulticastLoopback(on: boolean): void;
   /** Whether this machine gets what it sends to groups that it is in. */
   getMulticastLoopback(): boolean;
-  /** Permits datagrams to a broadcast address, or forbids them. */
+  /**
+   * Permits datagrams to a broadcast address, or forbids them, which is the
+   * default: then `write` throws for one.
+   *
+   * @param on Whether to permit them.
+   */
   setBroadcast(on: boolean): void;
   /** Whether datagrams to a broadcast address are permitted. */
   getBroadcast(): boolean;
@@ -187,7 +199,9 @@ export interface ListenUDPOptions {
  * @returns The transport, which is the protocol's, too.
  * @throws {CannotListenError} When the address can't be had.
  * @throws {InvalidAddressError} When `hostname` is no address.
+ * @throws {TypeError} When an argument is of the wrong type.
  * @throws {RangeError} When `port` is not an integer from 0 to 65535.
+ * @throws {ReactorNotRunning} When the reactor has stopped.
  *
  * @example Echoing
  * ```ts

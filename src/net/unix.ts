@@ -191,11 +191,12 @@ export interface ListenUNIXOptions extends UnixPathOptions {
  * @param factory Makes the protocols of the connections.
  * @param options How.
  * @returns The port, which listens already.
- * @throws {TypeError} When `path` is no string, or is empty.
+ * @throws {TypeError} When an argument is of the wrong type, or `path` is empty.
  * @throws {RangeError} When `path` is too long: 107 bytes on Linux, 103 on
- * macOS.
+ * macOS. Or when `backlog` or `mode` is out of range.
  * @throws {CannotListenError} When the path can't be had: also when there is a
  * socket that nobody listens on any more, unless `wantPID` is set.
+ * @throws {ReactorNotRunning} When the reactor has stopped.
  *
  * @example Echoing
  * ```ts
@@ -307,9 +308,10 @@ export interface ConnectUNIXOptions {
  * @param options How.
  * @returns The connector: it has begun, and nothing has been called but
  * `startedConnecting`.
- * @throws {TypeError} When `path` is no string, or is empty.
+ * @throws {TypeError} When an argument is of the wrong type, or `path` is empty.
  * @throws {RangeError} When `path` is too long: 107 bytes on Linux, 103 on
- * macOS.
+ * macOS. Or when `timeout` is negative or not finite.
+ * @throws {ReactorNotRunning} When the reactor has stopped.
  *
  * @example Asking the time
  * ```ts
@@ -419,11 +421,12 @@ export interface ListenUNIXDatagramOptions extends UnixPathOptions {
  * @param protocol What happens.
  * @param options How.
  * @returns The transport, which is the protocol's, too.
- * @throws {TypeError} When `path` is no string, or is empty.
+ * @throws {TypeError} When an argument is of the wrong type, or `path` is empty.
  * @throws {RangeError} When `path` is too long: 107 bytes on Linux, 103 on
- * macOS.
+ * macOS. Or when `mode` is out of range.
  * @throws {CannotListenError} When the path can't be had: also when there is a
  * socket that nobody listens on any more, unless `wantPID` is set.
+ * @throws {ReactorNotRunning} When the reactor has stopped.
  *
  * @example A log that programs write to
  * ```ts
@@ -493,8 +496,9 @@ export function listenUNIXDatagram(
  */
 export interface ConnectUNIXDatagramOptions extends UnixPathOptions {
   /**
-   * Where this end is, for the other one to answer to. The default is to have
-   * no name.
+   * Where this end is, for the other one to answer to.
+   *
+   * @default {undefined} Nowhere: nobody can answer.
    */
   bindPath?: string;
   /**
@@ -512,11 +516,12 @@ export interface ConnectUNIXDatagramOptions extends UnixPathOptions {
  * @param protocol What happens.
  * @param options How. `mode` and `wantPID` are about `bindPath`.
  * @returns The transport, which is the protocol's, too.
- * @throws {TypeError} When a path is no string, or is empty.
+ * @throws {TypeError} When an argument is of the wrong type, or a path is empty.
  * @throws {RangeError} When a path is too long: 107 bytes on Linux, 103 on
- * macOS.
+ * macOS. Or when `mode` is out of range.
  * @throws {ConnectError} When there is no such socket.
  * @throws {CannotListenError} When `bindPath` can't be had.
+ * @throws {ReactorNotRunning} When the reactor has stopped.
  *
  * @example A log that may not be there
  * ```ts

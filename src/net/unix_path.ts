@@ -44,8 +44,10 @@ import { cannotListen } from "./cannot_listen.ts";
  */
 export interface UnixPathOptions {
   /**
-   * The permissions of the socket's file. The default leaves them to the umask.
-   * Abstract names have none.
+   * The permissions of the socket's file, such as `0o600`. On Linux, whoever may
+   * write to it may connect (unix(7)). Abstract names have none.
+   *
+   * @default {undefined} What the umask leaves of `0o777`.
    */
   mode?: number;
   /**
