@@ -31,14 +31,17 @@ export interface Section {
 const VERSION =
   /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$/;
 
-/** Takes a changelog apart, the newest section first. */
+/** The sections of a changelog that are about a version, the newest first. */
 export function sections(changelog: string): Section[] {
-  return changelog.split(/^## /m).slice(1).map((section) => {
+  const found: Section[] = [];
+  for (const section of changelog.split(/^## /m).slice(1)) {
     const [heading = "", ...lines] = section.split("\n");
-    const [, name = heading, date = ""] =
-      heading.match(/^\[(.+?)\](?: - (.+))?$/) ?? [];
-    return { name, date, text: lines.join("\n").trim() };
-  });
+    const match = heading.match(/^\[(.+?)\](?: - (.+))?$/);
+    if (match === null) continue; // An introduction, or the like.
+    const [, name = "", date = ""] = match;
+    found.push({ name, date, text: lines.join("\n").trim() });
+  }
+  return found;
 }
 
 /** Says what is wrong with a release; nothing if it can be published. */

@@ -8,6 +8,7 @@
 import {
   assert,
   assertEquals,
+  assertGreater,
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
@@ -16,6 +17,8 @@ import { complaints, sections } from "../.ci/check_release.ts";
 const CHECKOUT = new URL("../", import.meta.url);
 
 const CHANGELOG = `# Changelog
+
+## What to expect of a new version
 
 ## [Unreleased]
 
@@ -36,7 +39,7 @@ function read(path: string): string {
   return Deno.readTextFileSync(new URL(path, CHECKOUT));
 }
 
-Deno.test("sections() takes a changelog apart", () => {
+Deno.test("sections() are those of a changelog that are about a version", () => {
   assertEquals(
     sections(CHANGELOG).map(({ name, date }) => [name, date]),
     [["Unreleased", ""], ["1.2.0", "2026-02-28"], ["1.1.0", "2026-01-31"]],
@@ -62,7 +65,10 @@ Deno.test("complaints() says what does not agree, each in one sentence", () => {
       { changelog: CHANGELOG.replace("[1.2.0]", "[1.1.1]") },
       'the newest section is "1.1.1"',
     ],
-    [{ changelog: "# Changelog\n" }, 'the newest section is "none"'],
+    [
+      { changelog: "# Changelog\n\n## 1.2.0 - 2026-02-28\n\n- New.\n" },
+      'the newest section is "none"',
+    ],
     [
       { changelog: CHANGELOG.replace(" - 2026-02-28", "") },
       '"" is no date for "1.2.0"',
@@ -113,6 +119,34 @@ Deno.test("the version in deno.json is the one that comes next, and CHANGELOG.md
   assertEquals(complaints({ tag, version, changelog: next }), []);
   const names = sections(next).map(({ name }) => name);
   assertEquals(names, [...new Set(names)]);
+});
+
+/** What this reads of `deno doc --json`. */
+interface Documentation {
+  nodes: Record<string, { symbols: { name: string }[] }>;
+}
+
+Deno.test("what CHANGELOG.md calls experimental is there", async () => {
+  const [, table] = read("CHANGELOG.md").match(
+    /^### Experimental\n([^]+?)^##/m,
+  )!;
+  const names = [...table!.matchAll(/`([A-Za-z]\w+)(?:\.\w+)?(?:\(\))?`/g)]
+    .map((match) => match[1]!);
+  assertGreater(names.length, 5);
+
+  const { exports } = JSON.parse(read("deno.json"));
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["doc", "--json", ...Object.values<string>(exports)],
+    cwd: CHECKOUT,
+  }).output();
+  const { nodes }: Documentation = JSON.parse(new TextDecoder().decode(stdout));
+  const known = new Set(
+    Object.values(nodes).flatMap(({ symbols }) =>
+      symbols.map(({ name }) => name)
+    ),
+  );
+  known.add("inspect"); // A function of the reactor.
+  assertEquals(names.filter((name) => !known.has(name)), []);
 });
 
 Deno.test("publish.yml asks before it publishes, runs the gate in between, and may attest", async () => {
