@@ -109,7 +109,32 @@ export class Connection<A extends Address = Address>
     this.closed = protocol.closed;
   }
 
-  /** Each array of bytes that comes. Leaving the loop leaves the connection open. */
+  /**
+   * Each array of bytes that comes. Leaving the loop leaves the connection open.
+   *
+   * @example As far as somebody wants to hear it
+   * ```ts
+   * import { connect, listen } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using port = listen({ hostname: "127.0.0.1", port: 0 });
+   * await using client = await connect(port.getHost());
+   * client.write("login: ada\n");
+   *
+   * for await (const server of port) {
+   *   let line = "";
+   *   for await (const bytes of server) {
+   *     line += new TextDecoder().decode(bytes);
+   *     if (line.endsWith("\n")) break; // The connection stays open.
+   *   }
+   *   assertEquals(line, "login: ada\n");
+   *   server.write("hello, ada\n");
+   *   server.loseConnection();
+   *   break;
+   * }
+   * assertEquals(await new Response(client.readable).text(), "hello, ada\n");
+   * ```
+   */
   [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array<ArrayBuffer>> {
     return this.readable.values({ preventCancel: true });
   }

@@ -269,6 +269,35 @@ export interface ProcessTransport extends Producer {
    * @throws {ProcessExitedAlready} When the process has ended.
    * @throws {Deno.errors.PermissionDenied} When the process runs as somebody
    * else.
+   *
+   * @example Asking first
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   * import { spawnProcess } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using reactor = new Reactor();
+   * let end = "";
+   * const process = spawnProcess(
+   *   {
+   *     childDataReceived() { // It says that it does not heed SIGTERM.
+   *       process.signalProcess("TERM");
+   *       reactor.callLater(50, () => process.signalProcess("KILL"));
+   *     },
+   *     processEnded(reason) {
+   *       end = reason.message;
+   *       reactor.stop();
+   *     },
+   *   },
+   *   "sh",
+   *   {
+   *     args: ["-c", "trap '' TERM; echo ready; read _"],
+   *     reactor,
+   *   },
+   * );
+   * await reactor.run();
+   * assertEquals(end, "The process was ended by SIGKILL");
+   * ```
    */
   signalProcess(name: SignalName): void;
   /**

@@ -78,12 +78,81 @@ export interface Protocol {
    * `ConnectionAborted` after this side's `abortConnection`; `ConnectionLost`
    * when the peer cut it off, the network failed (then `code` says how) or the
    * reactor has stopped; a {@linkcode TLSError}; or what the protocol threw.
+   *
+   * @example Whether it was the end, or a failure
+   * ```ts
+   * import { ConnectionDone } from "@interleave/reactor";
+   * import {
+   *   connect,
+   *   listenTCP,
+   *   type Protocol,
+   *   type Transport,
+   * } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const ends: string[] = [];
+   * const { promise, resolve } = Promise.withResolvers<void>();
+   *
+   * class Recorder implements Protocol {
+   *   declare transport: Transport;
+   *
+   *   dataReceived() {}
+   *   connectionLost(reason: Error) {
+   *     const ended = reason instanceof ConnectionDone;
+   *     ends.push(ended ? "said good-bye" : `failed: ${reason.name}`);
+   *     if (ends.length === 2) resolve();
+   *   }
+   * }
+   *
+   * await using port = listenTCP(0, { buildProtocol: () => new Recorder() }, {
+   *   hostname: "127.0.0.1",
+   * });
+   * const polite = await connect(port.getHost());
+   * polite.loseConnection();
+   * await polite.closed;
+   * const rude = await connect(port.getHost());
+   * rude.abortConnection();
+   * await promise;
+   * assertEquals(ends, ["said good-bye", "failed: ConnectionLost"]);
+   * ```
    */
   connectionLost?(reason: Error): unknown;
   /**
    * The peer writes no more; this side still can. A protocol that has this or
    * {@linkcode Protocol.writeConnectionLost} understands connections that are
    * closed one half at a time. For any other such an end is the end.
+   *
+   * @example The answer comes when the question is over
+   * ```ts
+   * import {
+   *   connect,
+   *   listenTCP,
+   *   type Protocol,
+   *   type Transport,
+   * } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * class Adder implements Protocol {
+   *   declare transport: Transport;
+   *   #sum = 0;
+   *
+   *   dataReceived(data: Uint8Array) {
+   *     for (const byte of data) this.#sum += byte;
+   *   }
+   *   readConnectionLost() {
+   *     this.transport.write(`${this.#sum}`);
+   *     this.transport.loseConnection();
+   *   }
+   * }
+   *
+   * await using port = listenTCP(0, { buildProtocol: () => new Adder() }, {
+   *   hostname: "127.0.0.1",
+   * });
+   * await using client = await connect(port.getHost());
+   * client.write(Uint8Array.of(1, 2, 3));
+   * client.loseWriteConnection();
+   * assertEquals(await new Response(client.readable).text(), "6");
+   * ```
    */
   readConnectionLost?(): unknown;
   /** This side has closed its half, after {@linkcode Transport.loseWriteConnection}. */
@@ -192,7 +261,28 @@ export interface ServerFactory {
    * @returns The protocol; null closes the connection.
    */
   buildProtocol(peer: Address): Protocol | BufferedProtocol | null;
-  /** The first port or connector begins to use this factory. */
+  /**
+   * The first port or connector begins to use this factory.
+   *
+   * @example What connections share, while there is somebody to share it
+   * ```ts
+   * import { listenTCP, type ServerFactory } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const log: string[] = [];
+   * const factory: ServerFactory = {
+   *   buildProtocol: () => null,
+   *   doStart: () => log.push("opens the database"),
+   *   doStop: () => log.push("closes the database"),
+   * };
+   * const options = { hostname: "127.0.0.1" };
+   * const one = listenTCP(0, factory, options);
+   * const other = listenTCP(0, factory, options);
+   * await one.stopListening();
+   * await other.stopListening();
+   * assertEquals(log, ["opens the database", "closes the database"]);
+   * ```
+   */
   doStart?(): unknown;
   /** The last one has ended. */
   doStop?(): unknown;
@@ -369,6 +459,47 @@ export interface Transport {
    * is asked for each portion.
    * @throws {TypeError} When `producer` lacks one of its functions.
    * @throws {RangeError} When there is a producer already.
+   *
+   * @example Two connections, each the producer of the other
+   * ```ts
+   * import { FileDescriptor } from "@interleave/reactor";
+   * import {
+   *   adoptStream,
+   *   type Protocol,
+   *   type Transport,
+   * } from "@interleave/reactor/net";
+   * import { assertEquals } from "@std/assert";
+   *
+   * // What comes here goes on there, and no faster than is taken there.
+   * class Relay implements Protocol {
+   *   declare transport: Transport;
+   *   other!: Relay;
+   *
+   *   dataReceived(data: Uint8Array) {
+   *     this.other.transport.write(data);
+   *   }
+   *   connectionLost() {
+   *     this.other.transport.unregisterProducer();
+   *     this.other.transport.loseConnection();
+   *   }
+   * }
+   *
+   * const [here, left] = FileDescriptor.socketpair();
+   * const [right, there] = FileDescriptor.socketpair();
+   * const [one, other] = [new Relay(), new Relay()];
+   * [one.other, other.other] = [other, one];
+   * adoptStream(left, one);
+   * adoptStream(right, other);
+   * one.transport.registerProducer(other.transport, true);
+   * other.transport.registerProducer(one.transport, true);
+   * left.close();
+   * right.close();
+   *
+   * here.write(new TextEncoder().encode("hello"));
+   * here.close();
+   * assertEquals(await new Response(there.readable()).text(), "hello");
+   * there.close();
+   * ```
    */
   registerProducer(producer: Producer, streaming: boolean): void;
   /** The producer has no more. */
