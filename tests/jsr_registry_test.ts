@@ -149,7 +149,7 @@ if (Deno.build.os === "linux") {
 }
 
 Deno.test("the README's TypeScript has the types of the package that is published", async () => {
-  assertGreater(FENCES.length, 5);
+  assertEquals(FENCES.length, README.match(/^```ts/gm)?.length);
   await using project = await Project.make();
   await project.deno("add", "jsr:@interleave/reactor", "jsr:@std/assert");
   const files = FENCES.map((_, index) => `example_${index}.ts`);
