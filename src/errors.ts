@@ -9,7 +9,43 @@
 
 import { show } from "./arguments.ts";
 
-/** What an error of the reactor can carry besides its message. */
+/**
+ * What an error of the reactor can carry besides its message.
+ *
+ * @example A reader that ends its descriptor, and says why
+ * ```ts
+ * import {
+ *   ConnectionLost,
+ *   FileDescriptor,
+ *   reactor,
+ * } from "@interleave/reactor";
+ * import { assertEquals, assertInstanceOf } from "@std/assert";
+ *
+ * const [output, input] = FileDescriptor.pipe();
+ * const lost = Promise.withResolvers<Error>();
+ * const bytes = new Uint8Array(100);
+ * reactor.addReader({
+ *   fileno: () => output.fileno(),
+ *   doRead() {
+ *     const length = output.read(bytes) ?? 0;
+ *     try {
+ *       JSON.parse(new TextDecoder().decode(bytes.subarray(0, length)));
+ *     } catch (cause) {
+ *       return new ConnectionLost("Not a word of it is JSON", { cause });
+ *     }
+ *     return undefined;
+ *   },
+ *   connectionLost: lost.resolve,
+ * });
+ * input.write(new TextEncoder().encode("hello"));
+ *
+ * const { message, cause } = await lost.promise;
+ * assertEquals(message, "Not a word of it is JSON");
+ * assertInstanceOf(cause, SyntaxError);
+ * output.close();
+ * input.close();
+ * ```
+ */
 export interface ReactorErrorOptions {
   /** What led to this error. */
   cause?: unknown;
@@ -28,12 +64,17 @@ export interface ReactorErrorOptions {
  *
  * @example Telling the reactor's errors from others
  * ```ts
- * import { ReactorError, ReactorNotRunning } from "@interleave/reactor";
- * import { assert, assertEquals } from "@std/assert";
+ * import { Reactor, ReactorError } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
  *
- * const error = new ReactorNotRunning();
- * assert(error instanceof ReactorError);
- * assertEquals(error.name, "ReactorNotRunning");
+ * const reactor = new Reactor();
+ * try {
+ *   reactor.stop();
+ * } catch (error) {
+ *   if (!(error instanceof ReactorError)) throw error;
+ *   assertEquals(error.name, "ReactorNotRunning");
+ *   assertEquals(error.code, undefined); // The kernel has no part in it.
+ * }
  * ```
  */
 export class ReactorError extends Error {
@@ -67,7 +108,29 @@ export class ReactorError extends Error {
   }
 }
 
-/** The reactor has not been started, or has ended. */
+/**
+ * The reactor has not been started, or has ended. Waits and watches reject with
+ * it when the reactor is stopped, crashes or is closed.
+ *
+ * @example What a wait gets when the reactor ends
+ * ```ts
+ * import {
+ *   FileDescriptor,
+ *   Reactor,
+ *   ReactorNotRunning,
+ * } from "@interleave/reactor";
+ * import { assertRejects, assertThrows } from "@std/assert";
+ *
+ * const reactor = new Reactor();
+ * const [output, input] = FileDescriptor.pipe();
+ * const wait = reactor.readable(output);
+ * reactor.stop();
+ * await assertRejects(() => wait, ReactorNotRunning);
+ * assertThrows(() => reactor.stop(), ReactorNotRunning);
+ * output.close();
+ * input.close();
+ * ```
+ */
 export class ReactorNotRunning extends ReactorError {
   static {
     this.prototype.name = "ReactorNotRunning";
@@ -75,7 +138,22 @@ export class ReactorNotRunning extends ReactorError {
   }
 }
 
-/** The reactor was started while it was running. */
+/**
+ * The reactor was started while it was running, or driven from inside one of its
+ * own callbacks.
+ *
+ * @example Two that want to run the same reactor
+ * ```ts
+ * import { Reactor, ReactorAlreadyRunning } from "@interleave/reactor";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const reactor = new Reactor();
+ * const first = reactor.run();
+ * await assertRejects(() => reactor.run(), ReactorAlreadyRunning);
+ * reactor.stop();
+ * await first;
+ * ```
+ */
 export class ReactorAlreadyRunning extends ReactorError {
   static {
     this.prototype.name = "ReactorAlreadyRunning";
@@ -83,7 +161,24 @@ export class ReactorAlreadyRunning extends ReactorError {
   }
 }
 
-/** The reactor was started again after it had been stopped or closed. */
+/**
+ * The reactor was started again after it had been stopped or closed.
+ *
+ * @example A new reactor for each run
+ * ```ts
+ * import { Reactor, ReactorNotRestartable } from "@interleave/reactor";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const reactor = new Reactor();
+ * reactor.callLater(1, () => reactor.stop());
+ * await reactor.run();
+ * await assertRejects(() => reactor.run(), ReactorNotRestartable);
+ *
+ * const another = new Reactor();
+ * another.callLater(1, () => another.stop());
+ * await another.run();
+ * ```
+ */
 export class ReactorNotRestartable extends ReactorError {
   static {
     this.prototype.name = "ReactorNotRestartable";
@@ -92,8 +187,36 @@ export class ReactorNotRestartable extends ReactorError {
 }
 
 /**
- * The thread that waits for the reactor died and could not be replaced: nothing
- * will be reported any more.
+ * The reactor can't wait any more: the thread that does it died and could not be
+ * replaced, or the kernel refuses again and again. Everybody who waits gets it,
+ * `run()` rejects with it, and its `cause` says why. The reactor has ended then;
+ * a new one may fare better.
+ *
+ * @example Beginning again when the reactor can't go on
+ * ```ts
+ * import { Reactor, ReactorFailed } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function runAgain(program: (reactor: Reactor) => void): Promise<void> {
+ *   for (;;) {
+ *     const reactor = new Reactor();
+ *     program(reactor);
+ *     try {
+ *       return await reactor.run();
+ *     } catch (error) {
+ *       if (!(error instanceof ReactorFailed)) throw error;
+ *       console.error(error.message, error.cause);
+ *     }
+ *   }
+ * }
+ *
+ * let runs = 0;
+ * await runAgain((reactor) => {
+ *   runs++;
+ *   reactor.callLater(1, () => reactor.stop());
+ * });
+ * assertEquals(runs, 1); // It ended in order.
+ * ```
  */
 export class ReactorFailed extends ReactorError {
   static {
@@ -104,6 +227,19 @@ export class ReactorFailed extends ReactorError {
 
 /**
  * A delayed call was to be changed after it had run, or while it was running.
+ *
+ * @example Too late to cancel
+ * ```ts
+ * import { AlreadyCalled } from "@interleave/reactor";
+ * import { Clock } from "@interleave/reactor/testing";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const clock = new Clock();
+ * const call = clock.callLater(10, () => {});
+ * clock.advance(10);
+ * assertThrows(() => call.cancel(), AlreadyCalled);
+ * call[Symbol.dispose](); // Cancels it if there still is something to cancel.
+ * ```
  */
 export class AlreadyCalled extends ReactorError {
   static {
@@ -112,7 +248,22 @@ export class AlreadyCalled extends ReactorError {
   }
 }
 
-/** A delayed call was to be changed after it had been cancelled. */
+/**
+ * A delayed call was to be changed after it had been cancelled.
+ *
+ * @example Two that call the same call off
+ * ```ts
+ * import { AlreadyCancelled } from "@interleave/reactor";
+ * import { Clock } from "@interleave/reactor/testing";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const clock = new Clock();
+ * const call = clock.callLater(10, () => {});
+ * call.cancel();
+ * assertThrows(() => call.cancel(), AlreadyCancelled);
+ * if (call.active()) call.cancel(); // For whoever can't know.
+ * ```
+ */
 export class AlreadyCancelled extends ReactorError {
   static {
     this.prototype.name = "AlreadyCancelled";
@@ -122,6 +273,31 @@ export class AlreadyCancelled extends ReactorError {
 
 /**
  * The other side closed in an orderly way: everything it sent has been read.
+ *
+ * @example A reader that has found the end
+ * ```ts
+ * import {
+ *   ConnectionDone,
+ *   FileDescriptor,
+ *   reactor,
+ * } from "@interleave/reactor";
+ * import { assertInstanceOf } from "@std/assert";
+ *
+ * const [output, input] = FileDescriptor.pipe();
+ * const ended = Promise.withResolvers<Error>();
+ * const bytes = new Uint8Array(100);
+ * reactor.addReader({
+ *   fileno: () => output.fileno(),
+ *   doRead() {
+ *     const length = output.read(bytes);
+ *     return length === null ? new ConnectionDone() : undefined;
+ *   },
+ *   connectionLost: ended.resolve,
+ * });
+ * input.close();
+ * assertInstanceOf(await ended.promise, ConnectionDone);
+ * output.close();
+ * ```
  */
 export class ConnectionDone extends ReactorError {
   static {
@@ -133,6 +309,27 @@ export class ConnectionDone extends ReactorError {
 /**
  * The connection ended without an orderly close: it was reset, it failed, or
  * this side went away.
+ *
+ * @example A descriptor that is closed under its reader
+ * ```ts
+ * import {
+ *   ConnectionLost,
+ *   FileDescriptor,
+ *   reactor,
+ * } from "@interleave/reactor";
+ * import { assertInstanceOf } from "@std/assert";
+ *
+ * const [output, input] = FileDescriptor.pipe();
+ * const ended = Promise.withResolvers<Error>();
+ * reactor.addReader({
+ *   fileno: () => output.fileno(),
+ *   doRead: () => output.read(new Uint8Array(100)),
+ *   connectionLost: ended.resolve,
+ * });
+ * output.close();
+ * assertInstanceOf(await ended.promise, ConnectionLost);
+ * input.close();
+ * ```
  */
 export class ConnectionLost extends ReactorError {
   static {
@@ -141,7 +338,29 @@ export class ConnectionLost extends ReactorError {
   }
 }
 
-/** This side gave the connection up and threw away what was not yet sent. */
+/**
+ * This side gave the connection up and threw away what was not yet sent.
+ *
+ * @example Hanging up on somebody who sends too much
+ * ```ts
+ * import { ConnectionAborted, FileDescriptor } from "@interleave/reactor";
+ * import { adoptStream } from "@interleave/reactor/net";
+ * import { assertInstanceOf } from "@std/assert";
+ *
+ * const [here, there] = FileDescriptor.socketpair();
+ * const ended = Promise.withResolvers<Error>();
+ * const transport = adoptStream(here, {
+ *   dataReceived(data) {
+ *     if (data.length > 100) transport.abortConnection();
+ *   },
+ *   connectionLost: ended.resolve,
+ * });
+ * there.write(new Uint8Array(1000));
+ * assertInstanceOf(await ended.promise, ConnectionAborted);
+ * here.close();
+ * there.close();
+ * ```
+ */
 export class ConnectionAborted extends ReactorError {
   static {
     this.prototype.name = "ConnectionAborted";
@@ -156,6 +375,34 @@ export class ConnectionAborted extends ReactorError {
  * Where data waits, the kernel tells no more than how much. A callback that puts
  * back as much as it takes, such as one that talks to itself through a pipe,
  * looks the same; the message says which of the two was seen.
+ *
+ * @example A reader that forgets to read
+ * ```ts
+ * import {
+ *   DescriptorSpinning,
+ *   FileDescriptor,
+ *   Reactor,
+ * } from "@interleave/reactor";
+ * import { assertInstanceOf, assertStringIncludes } from "@std/assert";
+ *
+ * const told = Promise.withResolvers<unknown>();
+ * await using reactor = new Reactor({ onError: told.resolve });
+ * const [output, input] = FileDescriptor.pipe();
+ * reactor.addReader({
+ *   label: "the log",
+ *   fileno: () => output.fileno(),
+ *   doRead() {},
+ *   connectionLost() {},
+ * });
+ * reactor.interleave();
+ * input.write(new Uint8Array(1));
+ *
+ * const error = await told.promise;
+ * assertInstanceOf(error, DescriptorSpinning);
+ * assertStringIncludes(error.message, "the log");
+ * output.close();
+ * input.close();
+ * ```
  */
 export class DescriptorSpinning extends ReactorError {
   static {
@@ -165,8 +412,26 @@ export class DescriptorSpinning extends ReactorError {
 }
 
 /**
- * A callback has kept the host from everything else. Only reported: to
- * `onError`, once for each callback.
+ * A callback has kept the host from everything else, for a second or a thousand
+ * budgets, whichever is longer. Only reported: to `onError`, once for each
+ * callback.
+ *
+ * @example A callback that does too much at once
+ * ```ts
+ * import { CallbackTooSlow, Reactor } from "@interleave/reactor";
+ * import { assertInstanceOf, assertStringIncludes } from "@std/assert";
+ *
+ * const told = Promise.withResolvers<unknown>();
+ * await using reactor = new Reactor({ onError: told.resolve });
+ * reactor.interleave();
+ * reactor.callLater(0, function countEverything() {
+ *   for (const end = performance.now() + 1100; performance.now() < end;);
+ * });
+ *
+ * const error = await told.promise;
+ * assertInstanceOf(error, CallbackTooSlow);
+ * assertStringIncludes(error.message, "countEverything");
+ * ```
  */
 export class CallbackTooSlow extends ReactorError {
   static {
@@ -176,8 +441,26 @@ export class CallbackTooSlow extends ReactorError {
 }
 
 /**
- * A waker has taken a work item, and its host has not run it. Only reported: to
- * `onError`, once for each waker.
+ * A waker has taken a work item, and its host has not run it for ten seconds.
+ * Only reported: to `onError`, once for each reactor.
+ *
+ * @example Going on without a host that hangs
+ * ```ts no-assert
+ * import { Reactor, type Waker, WorkItemOverdue } from "@interleave/reactor";
+ *
+ * // Runs in a host for as long as that runs anything.
+ * function start(host: Waker): Reactor {
+ *   const reactor = new Reactor({
+ *     onError(error, where) {
+ *       console.error(where, error);
+ *       // Runs the shutdown, and its triggers, on Deno's own loop.
+ *       if (error instanceof WorkItemOverdue) void reactor.close();
+ *     },
+ *   });
+ *   reactor.interleave(host);
+ *   return reactor;
+ * }
+ * ```
  */
 export class WorkItemOverdue extends ReactorError {
   static {
