@@ -70,8 +70,11 @@ const PERFORM = "performSelectorOnMainThread:withObject:waitUntilDone:modes:";
  * import { Reactor } from "@interleave/reactor";
  * import { cocoaWaker } from "@interleave/reactor/loops/cocoa";
  *
- * const reactor = new Reactor();
- * reactor.interleave(cocoaWaker());
+ * function start(): Reactor {
+ *   const reactor = new Reactor();
+ *   reactor.interleave(cocoaWaker()); // And then [NSApp run].
+ *   return reactor;
+ * }
  * ```
  */
 export function cocoaWaker(): NativeWaker {

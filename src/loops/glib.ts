@@ -34,7 +34,24 @@ const G_PRIORITY_DEFAULT = 0;
 /** A priority is a C `int`. */
 const LEAST_INT = -(2 ** 31);
 
-/** Options of {@linkcode glibWaker}. */
+/**
+ * Options of {@linkcode glibWaker}.
+ *
+ * @example After all redrawing
+ * ```ts no-assert
+ * import { Reactor } from "@interleave/reactor";
+ * import { glibWaker } from "@interleave/reactor/loops/glib";
+ *
+ * const G_PRIORITY_DEFAULT_IDLE = 200;
+ *
+ * // For a program whose windows matter more than its descriptors.
+ * function start(): Reactor {
+ *   const reactor = new Reactor();
+ *   reactor.interleave(glibWaker({ priority: G_PRIORITY_DEFAULT_IDLE }));
+ *   return reactor;
+ * }
+ * ```
+ */
 export interface GlibWakerOptions {
   /**
    * The priority of the idle source that carries a work item; a larger number

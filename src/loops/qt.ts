@@ -9,6 +9,18 @@
  * Both want an application object, and neither must outlive it. The waker has
  * been tried on Linux with Qt 5.15 and Qt 6.4.
  *
+ * @example Qt in Deno's loop
+ * ```ts no-assert
+ * import { reactor } from "@interleave/reactor";
+ * import { qtLoop } from "@interleave/reactor/loops/qt";
+ *
+ * // To be called when there is a QApplication.
+ * async function withWindows(program: () => Promise<void>): Promise<void> {
+ *   using _attachment = reactor.attach(qtLoop());
+ *   await program(); // Its windows live beside fetch, timers and Deno.serve.
+ * }
+ * ```
+ *
  * @module
  */
 
@@ -25,7 +37,19 @@ import type { ForeignLoop } from "../foreign_loop.ts";
 import type { NativeWaker } from "../native_waker.ts";
 import { glibLoop } from "./glib.ts";
 
-/** Options of {@linkcode qtWaker} and {@linkcode qtLoop}. */
+/**
+ * Options of {@linkcode qtWaker} and {@linkcode qtLoop}.
+ *
+ * @example A program that has made its QApplication with Qt 5
+ * ```ts no-assert
+ * import { type Attachment, reactor } from "@interleave/reactor";
+ * import { qtLoop } from "@interleave/reactor/loops/qt";
+ *
+ * function attach(): Attachment {
+ *   return reactor.attach(qtLoop({ version: 5 })); // Qt 6 is not even opened.
+ * }
+ * ```
+ */
 export interface QtOptions {
   /**
    * The Qt that the program uses.

@@ -53,7 +53,28 @@ import type { ForeignLoop, Prepared } from "../foreign_loop.ts";
 import { monotonic } from "../monotonic.ts";
 import { isAddress, type NativeWaker } from "../native_waker.ts";
 
-/** What {@linkcode sdl2Waker} returns. */
+/**
+ * What {@linkcode sdl2Waker} returns.
+ *
+ * @example A loop that takes all events at once, frame by frame
+ * ```ts no-assert
+ * import type { Reactor } from "@interleave/reactor";
+ * import type { Sdl2Waker } from "@interleave/reactor/loops/sdl2";
+ *
+ * interface Game {
+ *   SDL_PollEvent(event: Uint8Array): number;
+ *   handle(event: Uint8Array): void;
+ * }
+ *
+ * function frame(reactor: Reactor, waker: Sdl2Waker, game: Game): void {
+ *   const event = new Uint8Array(56);
+ *   while (game.SDL_PollEvent(event)) {
+ *     if (waker.isWake(event)) reactor.work();
+ *     else game.handle(event);
+ *   }
+ * }
+ * ```
+ */
 export interface Sdl2Waker extends NativeWaker {
   /** The type of the event that carries the wake-up: a user event of SDL's. */
   readonly eventType: number;
@@ -132,7 +153,21 @@ export function sdl2Waker(): Sdl2Waker {
 /** What `SDL_RegisterEvents` returns when there are none left. */
 const NO_EVENT_TYPE = 0xffffffff;
 
-/** Options of {@linkcode sdl2Loop}. */
+/**
+ * Options of {@linkcode sdl2Loop}.
+ *
+ * @example A game with a joystick
+ * ```ts no-assert
+ * import { type Sdl2Loop, sdl2Loop } from "@interleave/reactor/loops/sdl2";
+ *
+ * function loopOf(
+ *   window: Deno.PointerObject,
+ *   onEvent: (event: Uint8Array) => void,
+ * ): Sdl2Loop {
+ *   return sdl2Loop(window, onEvent, { interval: 10 }); // In milliseconds.
+ * }
+ * ```
+ */
 export interface Sdl2LoopOptions {
   /**
    * The longest time between two looks at SDL's devices, in milliseconds. SDL
@@ -147,7 +182,21 @@ export interface Sdl2LoopOptions {
   interval?: number;
 }
 
-/** What {@linkcode sdl2Loop} returns. */
+/**
+ * What {@linkcode sdl2Loop} returns.
+ *
+ * @example As long as a window is open, and in the right order at its end
+ * ```ts no-assert
+ * import { reactor } from "@interleave/reactor";
+ * import type { Sdl2Loop } from "@interleave/reactor/loops/sdl2";
+ *
+ * async function serve(loop: Sdl2Loop, closed: Promise<void>): Promise<void> {
+ *   using _loop = loop; // Disposed of last,
+ *   using _attachment = reactor.attach(loop); // when this is detached.
+ *   await closed;
+ * }
+ * ```
+ */
 export interface Sdl2Loop extends ForeignLoop, Disposable {
   /** Closes what the loop has opened. Detach it first. */
   [Symbol.dispose](): void;
