@@ -10,6 +10,25 @@
 
 /**
  * Constants that Linux and macOS both have, with the running system's values.
+ *
+ * @example Flags by name, as a configuration has them
+ * ```ts
+ * import {
+ *   closeDescriptor,
+ *   openFile,
+ *   POSIX,
+ *   type PosixConstants,
+ * } from "@interleave/reactor/ffi";
+ * import { assert } from "@std/assert";
+ *
+ * function flagsOf(...names: (keyof PosixConstants)[]): number {
+ *   return names.reduce((flags, name) => flags | POSIX[name], 0);
+ * }
+ *
+ * const fd = openFile("/dev/null", flagsOf("O_WRONLY", "O_APPEND"));
+ * assert(fd > 2);
+ * closeDescriptor(fd);
+ * ```
  */
 export interface PosixConstants {
   /** `open`: read only. */
@@ -132,14 +151,59 @@ const DARWIN: PosixConstants = {
 };
 
 /**
- * The running system's values. On a system without an own table, Linux's:
- * nothing there gets as far as using them.
+ * The constants of the C headers, with the running system's values. On a system
+ * without a table of its own they are Linux's: nothing there gets as far as using
+ * them.
+ *
+ * @example How much there is to read
+ * ```ts
+ * import {
+ *   closeDescriptor,
+ *   libc,
+ *   makePipe,
+ *   POSIX,
+ *   writeFrom,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [output, input] = makePipe();
+ * writeFrom(input, new Uint8Array(1000));
+ * const count = new Int32Array(1);
+ * libc().ioctl(output, POSIX.FIONREAD, count);
+ * assertEquals(count[0], 1000);
+ * closeDescriptor(input);
+ * closeDescriptor(output);
+ * ```
  */
 export const POSIX: PosixConstants = Deno.build.os === "darwin"
   ? DARWIN
   : LINUX;
 
-/** The bits of `poll()`; `epoll` uses the same ones, and so does macOS. */
+/**
+ * The bits of `poll()`; `epoll` uses the same ones, and so does macOS.
+ *
+ * @example A look without waiting, and without a reactor
+ * ```ts
+ * import {
+ *   closeDescriptor,
+ *   libc,
+ *   makePipe,
+ *   POLL,
+ *   writeFrom,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [output, input] = makePipe();
+ * writeFrom(input, new Uint8Array(1));
+ * // Two of struct pollfd: an int, and two shorts, of which poll() sets the upper.
+ * const table = new Int32Array([output, POLL.IN, input, POLL.OUT]);
+ * assertEquals(libc().poll(table, 2, 0), 2);
+ * assertEquals(table[1]! >> 16, POLL.IN);
+ * assertEquals(table[3]! >> 16, POLL.OUT);
+ * closeDescriptor(input);
+ * closeDescriptor(output);
+ * ```
+ */
 export const POLL = {
   /** Data to read, or the end of it. */
   IN: 0x01,
@@ -164,6 +228,41 @@ export const POLL = {
 /**
  * Linux only: the numbers of epoll, eventfd, timerfd, inotify and process
  * descriptors.
+ *
+ * @example Being told when a file has been written
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import {
+ *   check,
+ *   closeDescriptor,
+ *   cString,
+ *   linux,
+ *   LINUX_ONLY,
+ *   openFile,
+ *   POSIX,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * if (Deno.build.os === "linux") {
+ *   const { inotify_init1, inotify_add_watch } = linux();
+ *   const { NONBLOCK, CLOEXEC, IN_CLOSE_WRITE } = LINUX_ONLY;
+ *   using inotify = FileDescriptor.adopt(
+ *     check(inotify_init1(NONBLOCK | CLOEXEC), "Cannot make an inotify"),
+ *   );
+ *   const path = cString("/dev/null", "watch a file", "path");
+ *   check(
+ *     inotify_add_watch(inotify.fileno(), path, IN_CLOSE_WRITE),
+ *     "Cannot watch the file",
+ *   );
+ *
+ *   closeDescriptor(openFile("/dev/null", POSIX.O_WRONLY));
+ *   await reactor.readable(inotify);
+ *   // struct inotify_event: the watch, the mask, a cookie, the name's length.
+ *   const event = new Uint32Array(4);
+ *   inotify.read(new Uint8Array(event.buffer));
+ *   assertEquals(event[1], IN_CLOSE_WRITE);
+ * }
+ * ```
  */
 export const LINUX_ONLY = {
   /** `epoll_ctl`: add a descriptor to the set. */

@@ -17,6 +17,31 @@ import { errno, libc, linux } from "./libc.ts";
 /**
  * What {@linkcode readInto} and {@linkcode writeFrom} return when nothing can
  * be read or written now.
+ *
+ * @example Reading all that is there
+ * ```ts
+ * import {
+ *   closeDescriptor,
+ *   makePipe,
+ *   readInto,
+ *   WOULD_BLOCK,
+ *   writeFrom,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [output, input] = makePipe();
+ * writeFrom(input, new Uint8Array(1000));
+ * const buffer = new Uint8Array(512);
+ * const lengths: number[] = [];
+ * for (;;) {
+ *   const length = readInto(output, buffer);
+ *   if (length === 0 || length === WOULD_BLOCK) break; // The end, or for now.
+ *   lengths.push(length);
+ * }
+ * assertEquals(lengths, [512, 488]);
+ * closeDescriptor(input);
+ * closeDescriptor(output);
+ * ```
  */
 export const WOULD_BLOCK: -1 = -1;
 
@@ -75,7 +100,9 @@ const REPORTED_ONCE: ReadonlySet<number | undefined> = new Set([
  * @param mode The permissions of a file that this creates, less the umask. The
  * default is 0o666.
  * @returns The descriptor.
- * @throws {TypeError} When `path` is not a string or has a NUL in it.
+ * @throws {TypeError} When `path` is not a string or has a NUL in it, or another
+ * argument is not a number.
+ * @throws {RangeError} When `flags` or `mode` is not an integer in its range.
  * @throws {Deno.errors.NotFound} When there is no such file.
  * @throws {Deno.errors.PermissionDenied} When the file may not be opened so.
  *
@@ -186,8 +213,10 @@ function pair(ends: Int32Array): [number, number] {
  * Makes an eventfd (Linux): a counter that is readable while it is not 0.
  * Reading gives it as 8 bytes and sets it to 0, writing 8 bytes adds to it.
  *
- * @param value What it starts with.
- * @returns The descriptor, non-blocking.
+ * @param value What it starts with, 32 bits at most.
+ * @returns The descriptor, non-blocking and closed on exec.
+ * @throws {TypeError} When `value` is not a number.
+ * @throws {RangeError} When `value` is not an integer from 0 to 4294967295.
  * @throws {Deno.errors.NotSupported} When the system is not Linux.
  *
  * @example Usage
@@ -225,10 +254,12 @@ export function makeEventfd(value: number): number {
  *
  * @example Usage
  * ```ts
- * import { closeDescriptor, makePipe, setNonBlocking } from "@interleave/reactor/ffi";
+ * import { closeDescriptor, libc, makePipe, POSIX, setNonBlocking } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
  *
  * const [output, input] = makePipe();
  * setNonBlocking(input, false);
+ * assertEquals(libc().fcntl(input, POSIX.F_GETFL, 0) & POSIX.O_NONBLOCK, 0);
  * closeDescriptor(input);
  * closeDescriptor(output);
  * ```
@@ -251,10 +282,12 @@ export function setNonBlocking(fd: number, on: boolean): void {
  *
  * @example Usage
  * ```ts
- * import { closeDescriptor, makePipe, setCloseOnExec } from "@interleave/reactor/ffi";
+ * import { closeDescriptor, libc, makePipe, POSIX, setCloseOnExec } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
  *
  * const [output, input] = makePipe();
  * setCloseOnExec(output, false);
+ * assertEquals(libc().fcntl(output, POSIX.F_GETFD, 0) & POSIX.FD_CLOEXEC, 0);
  * closeDescriptor(input);
  * closeDescriptor(output);
  * ```

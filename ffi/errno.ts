@@ -9,6 +9,21 @@ import { errno } from "./libc.ts";
 /**
  * An error that the kernel gave: Deno's class for it where there is one, with
  * the kernel's word attached.
+ *
+ * @example What the kernel said
+ * ```ts
+ * import { openFile, POSIX, type SystemError } from "@interleave/reactor/ffi";
+ * import { assertEquals, assertInstanceOf } from "@std/assert";
+ *
+ * try {
+ *   openFile("/dev/null/nothing", POSIX.O_RDONLY);
+ * } catch (error) {
+ *   assertInstanceOf(error, Deno.errors.NotADirectory);
+ *   const { code, errno, message } = error as SystemError;
+ *   assertEquals(code, "ENOTDIR");
+ *   console.log(errno, message);
+ * }
+ * ```
  */
 export interface SystemError extends Error {
   /** The name from `<errno.h>`, such as "EBADF". */
@@ -105,7 +120,20 @@ const CLASSES: Record<string, new (message: string) => Error> = {
 
 const darwin = Deno.build.os === "darwin";
 
-/** Every known name with its number on this system. */
+/**
+ * The names from `<errno.h>` that are known here, with their numbers on this
+ * system.
+ *
+ * @example A device that is too slow, told as the kernel would
+ * ```ts
+ * import { ERRNO, systemError } from "@interleave/reactor/ffi";
+ * import { assertEquals, assertInstanceOf } from "@std/assert";
+ *
+ * const error = systemError("Cannot reach the modem", ERRNO.ETIMEDOUT!);
+ * assertInstanceOf(error, Deno.errors.TimedOut);
+ * assertEquals(error.message, "Cannot reach the modem: timed out (ETIMEDOUT)");
+ * ```
+ */
 export const ERRNO: Readonly<Record<string, number>> = Object.freeze(
   Object.fromEntries(
     ROWS.map((

@@ -22,7 +22,34 @@ const WNOHANG = 1;
  */
 const SYS_PIDFD_OPEN = 434;
 
-/** How a process ended: of its own accord or by a signal. */
+/**
+ * How a process ended: of its own accord or by a signal.
+ *
+ * @example A child that a signal ends
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import {
+ *   type ExitStatus,
+ *   libc,
+ *   openExit,
+ *   reap,
+ *   spawn,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const SIGKILL = 9;
+ *
+ * function inWords({ code, signal }: ExitStatus): string {
+ *   return signal === null ? `exit code ${code}` : `signal ${signal}`;
+ * }
+ *
+ * const { pid } = spawn("sleep", { args: ["1000"], childFDs: {} });
+ * libc().kill(pid, SIGKILL);
+ * using end = FileDescriptor.adopt(openExit(pid));
+ * await reactor.readable(end);
+ * assertEquals(inWords(reap(pid)!), "signal 9");
+ * ```
+ */
 export interface ExitStatus {
   /** The exit code, or null after a signal. */
   code: number | null;
@@ -42,10 +69,21 @@ export interface ExitStatus {
  *
  * @example Usage
  * ```ts
- * import { reap } from "@interleave/reactor/ffi";
- * import { assertThrows } from "@std/assert";
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { closeDescriptor, openExit, reap, spawn } from "@interleave/reactor/ffi";
+ * import { assertEquals, assertThrows } from "@std/assert";
  *
- * assertThrows(() => reap(2147483647), Error, "ECHILD");
+ * const { pid, pipes } = spawn("sh", {
+ *   args: ["-c", "read -r line; exit 3"],
+ *   childFDs: { 0: "w" },
+ * });
+ * assertEquals(reap(pid), undefined); // It waits for its input.
+ *
+ * closeDescriptor(pipes.get(0)!.fd);
+ * using end = FileDescriptor.adopt(openExit(pid));
+ * await reactor.readable(end);
+ * assertEquals(reap(pid), { code: 3, signal: null });
+ * assertThrows(() => reap(pid), Error, "ECHILD"); // Only once.
  * ```
  */
 export function reap(pid: number): ExitStatus | undefined {
@@ -89,11 +127,15 @@ export function decodeStatus(status: number): ExitStatus {
  *
  * @example Usage
  * ```ts
- * import { closeDescriptor, openPidfd } from "@interleave/reactor/ffi";
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { openPidfd, reap, spawn } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
  *
  * if (Deno.build.os === "linux") {
- *   const fd = openPidfd(Deno.pid);
- *   closeDescriptor(fd);
+ *   const { pid } = spawn("true", { childFDs: {} });
+ *   using end = FileDescriptor.adopt(openPidfd(pid));
+ *   await reactor.readable(end);
+ *   assertEquals(reap(pid), { code: 0, signal: null });
  * }
  * ```
  */

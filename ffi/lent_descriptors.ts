@@ -12,7 +12,28 @@
 
 import { libc } from "./libc.ts";
 
-/** A descriptor and what its owner wants to know of it. */
+/**
+ * A descriptor and what its owner wants to know of it.
+ *
+ * @example A socket as libcurl tells of it
+ * ```ts
+ * import type { LentDescriptor } from "@interleave/reactor";
+ * import { POLL } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // Of curl/multi.h.
+ * const CURL_POLL_IN = 1;
+ * const CURL_POLL_OUT = 2;
+ *
+ * function lend(socket: number, what: number): LentDescriptor {
+ *   const reading = what & CURL_POLL_IN ? POLL.IN : 0;
+ *   const writing = what & CURL_POLL_OUT ? POLL.OUT : 0;
+ *   return { fd: socket, events: reading | writing };
+ * }
+ *
+ * assertEquals(lend(7, CURL_POLL_IN), { fd: 7, events: POLL.IN });
+ * ```
+ */
 export interface LentDescriptor {
   /** The descriptor. */
   readonly fd: number;

@@ -28,7 +28,23 @@ const CANDIDATES: Record<string, readonly string[]> = {
   darwin: ["/usr/lib/libSystem.B.dylib"],
 };
 
-/** The functions that every supported system has. */
+/**
+ * The functions that every supported system has, under their C names. They take
+ * and return what C does; {@linkcode POSIX_SYMBOLS} has their declarations.
+ *
+ * @example A function that a test can give another C library
+ * ```ts
+ * import { type Libc, libc } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function colourOf(fd: number, { isatty }: Pick<Libc, "isatty"> = libc()) {
+ *   return isatty(fd) === 1 ? "\x1b[32m" : "";
+ * }
+ *
+ * assertEquals(colourOf(-1), "");
+ * assertEquals(colourOf(1, { isatty: () => 1 }), "\x1b[32m");
+ * ```
+ */
 export type Libc =
   & Deno.DynamicLibrary<
     typeof POSIX_SYMBOLS & typeof VARIADIC_IN_REGISTERS
@@ -38,7 +54,48 @@ export type Libc =
     fstat(fd: number, status: BufferSource): number;
   };
 
-/** The functions that only Linux has. */
+/**
+ * The functions that only Linux has, under their C names. {@linkcode
+ * LINUX_SYMBOLS} has their declarations.
+ *
+ * @example A timer of the kernel's
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import {
+ *   check,
+ *   linux,
+ *   LINUX_ONLY,
+ *   type LinuxLibc,
+ *   POSIX,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function startTimer(
+ *   { timerfd_create, timerfd_settime }: LinuxLibc,
+ *   ms: number,
+ * ): FileDescriptor {
+ *   const { NONBLOCK, CLOEXEC } = LINUX_ONLY;
+ *   const fd = timerfd_create(POSIX.CLOCK_MONOTONIC, NONBLOCK | CLOEXEC);
+ *   const timer = FileDescriptor.adopt(check(fd, "Cannot make a timer"));
+ *   // struct itimerspec: twice seconds and nanoseconds, the second for the first
+ *   // time.
+ *   const time = new BigInt64Array([0n, 0n, 0n, BigInt(ms) * 1_000_000n]);
+ *   check(
+ *     timerfd_settime(timer.fileno(), 0, time, new BigInt64Array(4)),
+ *     "Cannot set the timer",
+ *   );
+ *   return timer;
+ * }
+ *
+ * if (Deno.build.os === "linux") {
+ *   using timer = startTimer(linux(), 5);
+ *   await reactor.readable(timer);
+ *   const times = new BigUint64Array(1);
+ *   timer.read(new Uint8Array(times.buffer));
+ *   assertEquals(times[0], 1n);
+ * }
+ * ```
+ */
 export type LinuxLibc = Deno.DynamicLibrary<typeof LINUX_SYMBOLS>["symbols"];
 
 /** What opening the C library gave. */

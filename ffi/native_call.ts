@@ -6,7 +6,34 @@
  * @module
  */
 
-/** One call of a C function, always with the same arguments. */
+/**
+ * One call of a C function, always with the same arguments.
+ *
+ * @example A lock that a loop's owner holds while it waits
+ * ```ts no-assert
+ * import type { ForeignLoop, NativeCall } from "@interleave/reactor";
+ *
+ * // How GLib's context is taken and given back around the wait.
+ * function holdOf(context: Deno.PointerObject): ForeignLoop["hold"] {
+ *   const { symbols } = Deno.dlopen("libglib-2.0.so.0", {
+ *     g_main_context_acquire: { type: "pointer" }, // The functions' addresses.
+ *     g_main_context_release: { type: "pointer" },
+ *   });
+ *   const acquire: NativeCall = {
+ *     function: symbols.g_main_context_acquire!,
+ *     parameters: ["pointer"],
+ *     result: "i32",
+ *     arguments: [context],
+ *   };
+ *   const release: NativeCall = {
+ *     function: symbols.g_main_context_release!,
+ *     parameters: ["pointer"],
+ *     arguments: [context],
+ *   };
+ *   return { acquire, release };
+ * }
+ * ```
+ */
 export interface NativeCall {
   /** The function's address. */
   readonly function: Deno.PointerObject;
@@ -22,7 +49,32 @@ export interface NativeCall {
   readonly arguments: readonly NativeArgument[];
 }
 
-/** What a {@linkcode NativeCall} can pass. */
+/**
+ * What a {@linkcode NativeCall} can pass; null is C's NULL.
+ *
+ * @example A wake-up that is a byte in a pipe
+ * ```ts no-assert
+ * import type { NativeArgument, NativeWaker } from "@interleave/reactor";
+ *
+ * // For a toolkit that watches the pipe's other end, and calls `work` then.
+ * function pipeWaker(
+ *   write: Deno.PointerObject, // The address of write(2).
+ *   input: number,
+ *   watch: (work: Deno.PointerObject) => void,
+ * ): NativeWaker {
+ *   const byte = new Uint8Array(1);
+ *   return {
+ *     post: write,
+ *     parameters: ["i32", "pointer", "usize"],
+ *     result: "isize",
+ *     arguments(work): NativeArgument[] {
+ *       watch(work);
+ *       return [input, Deno.UnsafePointer.of(byte), 1n];
+ *     },
+ *   };
+ * }
+ * ```
+ */
 export type NativeArgument = number | bigint | boolean | Deno.PointerValue;
 
 /** A {@linkcode NativeCall} as it travels. */

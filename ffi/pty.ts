@@ -33,7 +33,35 @@ const OPEN_FLAGS = POSIX.O_RDWR | POSIX.O_NOCTTY |
 
 const decoder = new TextDecoder();
 
-/** What {@linkcode openPty} may be told. */
+/**
+ * What {@linkcode openPty} may be told.
+ *
+ * @example A wide terminal
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import {
+ *   openExit,
+ *   openPty,
+ *   reap,
+ *   spawnOnTerminal,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { master, path } = openPty({ columns: 132, rows: 43 });
+ * using terminal = FileDescriptor.adopt(master);
+ * const pid = spawnOnTerminal(path, "stty", { args: ["size"] });
+ * using end = FileDescriptor.adopt(openExit(pid));
+ * await reactor.readable(end);
+ * assertEquals(reap(pid), { code: 0, signal: null });
+ *
+ * const buffer = new Uint8Array(100);
+ * const length = terminal.read(buffer)!;
+ * assertEquals(
+ *   new TextDecoder().decode(buffer.subarray(0, length)),
+ *   "43 132\r\n",
+ * );
+ * ```
+ */
 export interface OpenPtyOptions {
   /**
    * The width of the terminal's window, in characters.
@@ -49,7 +77,26 @@ export interface OpenPtyOptions {
   rows?: number;
 }
 
-/** A new pseudoterminal. */
+/**
+ * A new pseudoterminal.
+ *
+ * @example Both ends of a terminal
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { openPty } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { master, path } = openPty();
+ * using user = FileDescriptor.adopt(master);
+ * using program = FileDescriptor.open(path, { read: true });
+ *
+ * user.write(new TextEncoder().encode("yes\r")); // As the Enter key does.
+ * await reactor.readable(program);
+ * const line = new Uint8Array(10);
+ * const length = program.read(line)!;
+ * assertEquals(new TextDecoder().decode(line.subarray(0, length)), "yes\n");
+ * ```
+ */
 export interface Pty {
   /** The master's descriptor, non-blocking and closed on exec. */
   master: number;
@@ -123,11 +170,16 @@ function slavePath(master: number): string {
  *
  * @example Usage
  * ```ts
- * import { closeDescriptor, openPty, setWindowSize } from "@interleave/reactor/ffi";
+ * import { closeDescriptor, openFile, openPty, POSIX, setWindowSize } from "@interleave/reactor/ffi";
+ * import { assertThrows } from "@std/assert";
  *
  * const { master } = openPty();
  * setWindowSize(master, 132, 43);
  * closeDescriptor(master);
+ *
+ * const none = openFile("/dev/null", POSIX.O_RDWR); // It has no window.
+ * assertThrows(() => setWindowSize(none, 132, 43), Error, "ENOTTY");
+ * closeDescriptor(none);
  * ```
  */
 export function setWindowSize(fd: number, columns: number, rows: number): void {

@@ -30,7 +30,39 @@ const ACTION = "start a process";
 
 const darwin = Deno.build.os === "darwin";
 
-/** What {@linkcode spawnOnTerminal} may be told. */
+/**
+ * What {@linkcode spawnOnTerminal} may be told.
+ *
+ * @example A shell in a directory, with an environment
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import {
+ *   openExit,
+ *   openPty,
+ *   reap,
+ *   spawnOnTerminal,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { master, path } = openPty();
+ * using terminal = FileDescriptor.adopt(master);
+ * const pid = spawnOnTerminal(path, "sh", {
+ *   args: ["-c", 'echo "$GREETING from $(pwd)"'],
+ *   env: { GREETING: "hello", PATH: "/usr/bin:/bin" },
+ *   cwd: "/",
+ * });
+ * using end = FileDescriptor.adopt(openExit(pid));
+ * await reactor.readable(end);
+ * assertEquals(reap(pid), { code: 0, signal: null });
+ *
+ * const buffer = new Uint8Array(100);
+ * const length = terminal.read(buffer)!;
+ * assertEquals(
+ *   new TextDecoder().decode(buffer.subarray(0, length)),
+ *   "hello from /\r\n",
+ * );
+ * ```
+ */
 export interface SpawnOptions {
   /**
    * The arguments, without the command's own name.
@@ -47,7 +79,30 @@ export interface SpawnOptions {
   cwd?: string;
 }
 
-/** What {@linkcode spawn} may be told. */
+/**
+ * What {@linkcode spawn} may be told.
+ *
+ * @example What a command prints, in a language and a place of its own
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { openExit, reap, spawn } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { pid, pipes } = spawn("sh", {
+ *   args: ["-c", 'echo "$LANG $(pwd)"'],
+ *   env: { LANG: "C" },
+ *   clearEnv: false, // The rest of the environment is this process's.
+ *   cwd: "/",
+ *   childFDs: { 1: "r" },
+ * });
+ * using output = FileDescriptor.adopt(pipes.get(1)!.fd);
+ * assertEquals(await new Response(output.readable()).text(), "C /\n");
+ *
+ * using end = FileDescriptor.adopt(openExit(pid));
+ * await reactor.readable(end);
+ * assertEquals(reap(pid), { code: 0, signal: null });
+ * ```
+ */
 export interface ChildOptions {
   /**
    * The arguments, without the command's own name.
@@ -76,9 +131,9 @@ export interface ChildOptions {
   /**
    * The user to run as, without this process's further groups. The default is
    * this process's. Another needs Linux, root and `setpriv`, which becomes the
-   * command: what that user may not run, or only for a path relative to `cwd`
-   * what is missing, is told by `setpriv` on the child's error output, and by
-   * the codes 126 and 127.
+   * command. So a command that this user may not run is no error here: `setpriv`
+   * says so on the child's error output, and ends with code 126 or 127. Nor is
+   * one that is missing, if its path is relative to `cwd`.
    */
   uid?: number;
   /** The group to run as. The default is this process's. See `uid`. */
@@ -106,7 +161,36 @@ export interface ChildOptions {
   processGroup?: number;
 }
 
-/** Our end of a pipe to or from a child. */
+/**
+ * Our end of a pipe to or from a child.
+ *
+ * @example An owner for each pipe
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import {
+ *   type ChildPipe,
+ *   openExit,
+ *   reap,
+ *   spawn,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { pid, pipes } = spawn("tr", {
+ *   args: ["a-z", "A-Z"],
+ *   childFDs: { 0: "w", 1: "r" },
+ * });
+ * const own = ({ fd }: ChildPipe) => FileDescriptor.adopt(fd);
+ * assertEquals(pipes.get(0)!.direction, "w");
+ * const input = own(pipes.get(0)!);
+ * const output = own(pipes.get(1)!);
+ *
+ * await new Blob(["loud"]).stream().pipeTo(input.writable());
+ * assertEquals(await new Response(output.readable()).text(), "LOUD");
+ * using end = FileDescriptor.adopt(openExit(pid));
+ * await reactor.readable(end);
+ * assertEquals(reap(pid), { code: 0, signal: null });
+ * ```
+ */
 export interface ChildPipe {
   /** Its descriptor: non-blocking, closed on exec, the caller's to close. */
   readonly fd: number;
@@ -114,7 +198,30 @@ export interface ChildPipe {
   readonly direction: "r" | "w";
 }
 
-/** A child that has been started. */
+/**
+ * A child that has been started.
+ *
+ * @example A child on a terminal, with a pipe besides
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { type Child, openExit, reap, spawn } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const child: Child = spawn("sh", {
+ *   args: ["-c", "tty >&3"],
+ *   pty: { columns: 100, rows: 30 },
+ *   childFDs: { 3: "r" },
+ * });
+ * using _terminal = FileDescriptor.adopt(child.terminal!);
+ * using report = FileDescriptor.adopt(child.pipes.get(3)!.fd);
+ * const path = await new Response(report.readable()).text();
+ * assertEquals(path.startsWith("/dev/"), true);
+ *
+ * using end = FileDescriptor.adopt(openExit(child.pid));
+ * await reactor.readable(end);
+ * assertEquals(reap(child.pid), { code: 0, signal: null });
+ * ```
+ */
 export interface Child {
   /** Its pid. {@linkcode reap} must collect it. */
   readonly pid: number;

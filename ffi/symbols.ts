@@ -21,7 +21,36 @@
  * @module
  */
 
-/** Functions that take the same fixed parameters on every POSIX system. */
+/**
+ * Functions that take the same fixed parameters on every POSIX system.
+ *
+ * They are open already: {@linkcode libc} returns them. The declarations are for
+ * whoever opens the library once more, in a worker or with other options.
+ *
+ * @example Reading from a slow disk, on a thread of Deno's pool
+ * ```ts
+ * import {
+ *   closeDescriptor,
+ *   openFile,
+ *   POSIX,
+ *   POSIX_SYMBOLS,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const darwin = Deno.build.os === "darwin";
+ * const library = Deno.dlopen(
+ *   darwin ? "/usr/lib/libSystem.B.dylib" : "libc.so.6",
+ *   { read: { ...POSIX_SYMBOLS.read, nonblocking: true } },
+ * );
+ * const file = openFile("/dev/zero", POSIX.O_RDONLY);
+ * assertEquals(
+ *   await library.symbols.read(file, new Uint8Array(512), 512),
+ *   512,
+ * );
+ * closeDescriptor(file);
+ * library.close();
+ * ```
+ */
 export const POSIX_SYMBOLS = {
   /** `int poll(struct pollfd *fds, nfds_t nfds, int timeout)` */
   poll: { parameters: ["buffer", "u32", "i32"], result: "i32" },
@@ -150,7 +179,23 @@ export const POSIX_SYMBOLS = {
   },
 } as const;
 
-/** Variadic functions, where variadic arguments travel like the others. */
+/**
+ * Variadic functions, where variadic arguments travel like the others: on Linux,
+ * and on macOS with a processor of Intel's. {@linkcode libc} has them everywhere.
+ *
+ * @example A small table, for a worker of one's own
+ * ```ts
+ * import { POSIX, VARIADIC_IN_REGISTERS } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * if (Deno.build.os === "linux") {
+ *   const { fcntl } = VARIADIC_IN_REGISTERS;
+ *   const library = Deno.dlopen("libc.so.6", { fcntl });
+ *   assertEquals(library.symbols.fcntl(-1, POSIX.F_GETFL, 0), -1);
+ *   library.close();
+ * }
+ * ```
+ */
 export const VARIADIC_IN_REGISTERS = {
   /** `int open(const char *path, int flags, mode_t mode)` */
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
@@ -199,7 +244,33 @@ export const VARIADIC_ON_THE_STACK = {
   },
 } as const;
 
-/** What only Linux has, glibc and musl alike. */
+/**
+ * What only Linux has, glibc and musl alike. {@linkcode linux} returns it, opened.
+ *
+ * @example The few functions that a worker of one's own calls
+ * ```ts
+ * import {
+ *   LINUX_ONLY,
+ *   LINUX_SYMBOLS,
+ *   POSIX_SYMBOLS,
+ * } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * if (Deno.build.os === "linux") {
+ *   const { eventfd } = LINUX_SYMBOLS;
+ *   const { read, close } = POSIX_SYMBOLS;
+ *   const library = Deno.dlopen("libc.so.6", { eventfd, read, close });
+ *   const { symbols } = library;
+ *
+ *   const wake = symbols.eventfd(3, LINUX_ONLY.NONBLOCK | LINUX_ONLY.CLOEXEC);
+ *   const counter = new BigUint64Array(1);
+ *   assertEquals(symbols.read(wake, counter, counter.byteLength), 8);
+ *   assertEquals(counter[0], 3n);
+ *   symbols.close(wake);
+ *   library.close();
+ * }
+ * ```
+ */
 export const LINUX_SYMBOLS = {
   /**
    * `int *__errno_location(void)`; the address belongs to the calling thread

@@ -10,7 +10,25 @@
  * @module
  */
 
-/** How a toolkit calls the work item. */
+/**
+ * How a toolkit calls the work item.
+ *
+ * @example How two toolkits call
+ * ```ts no-assert
+ * import type { WorkSignature } from "@interleave/reactor";
+ *
+ * // gboolean (*GSourceFunc)(gpointer data); it is called again unless it
+ * // returns G_SOURCE_REMOVE, which is 0.
+ * const ofGlib: WorkSignature = {
+ *   parameters: ["pointer"],
+ *   result: "i32",
+ *   returns: 0,
+ * };
+ *
+ * // void (*uv_async_cb)(uv_async_t *handle)
+ * const ofLibuv: WorkSignature = { parameters: ["pointer"], result: "void" };
+ * ```
+ */
 export interface WorkSignature {
   /** What it passes. */
   readonly parameters: readonly Deno.NativeType[];
