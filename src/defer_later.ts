@@ -8,7 +8,21 @@ import { checkDelay, checkFunction, complaint } from "./arguments.ts";
 import type { ReactorTime } from "./delayed_calls.ts";
 import { reactor } from "./reactor.ts";
 
-/** Options of {@linkcode deferLater}. */
+/**
+ * Options of {@linkcode deferLater}.
+ *
+ * @example An hour in virtual time
+ * ```ts
+ * import { deferLater } from "@interleave/reactor";
+ * import { Clock } from "@interleave/reactor/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const clock = new Clock();
+ * const tea = deferLater(3_600_000, () => "It is time for tea", { clock });
+ * clock.advance(3_600_000);
+ * assertEquals(await tea, "It is time for tea");
+ * ```
+ */
 export interface DeferLaterOptions {
   /**
    * Where the time comes from.

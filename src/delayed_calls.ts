@@ -20,6 +20,26 @@ import { isThenable, reportRejection } from "./thenable.ts";
  * It runs once, never before its deadline, and never inside the `callLater`
  * that made it. As a string it names its function, the time that is left and
  * its state.
+ *
+ * @example A timeout that whatever arrives puts off
+ * ```ts
+ * import type { DelayedCall } from "@interleave/reactor";
+ * import { Clock } from "@interleave/reactor/testing";
+ * import { assertEquals, assertFalse } from "@std/assert";
+ *
+ * const clock = new Clock(); // A program uses its reactor.
+ * const log: string[] = [];
+ * const timeout: DelayedCall = clock.callLater(5000, () => log.push("gone"));
+ *
+ * clock.advance(4000);
+ * timeout.reset(5000); // Something has arrived.
+ * clock.advance(4000);
+ * assertEquals(log, []);
+ *
+ * clock.advance(1000);
+ * assertEquals(log, ["gone"]);
+ * assertFalse(timeout.active());
+ * ```
  */
 export interface DelayedCall extends Disposable {
   /**
@@ -83,6 +103,23 @@ export interface DelayedCall extends Disposable {
  * Time as a program sees it: the reactor's, or the virtual time of `Clock`.
  * Code that takes its time from an object of this shape can be tested without
  * waiting.
+ *
+ * @example Trying again, with growing pauses
+ * ```ts
+ * import type { ReactorTime } from "@interleave/reactor";
+ * import { Clock } from "@interleave/reactor/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function retry(time: ReactorTime, attempt: () => boolean, pause: number) {
+ *   if (!attempt()) time.callLater(pause, retry, time, attempt, 2 * pause);
+ * }
+ *
+ * const clock = new Clock(); // A program passes its reactor.
+ * const attempts: number[] = [];
+ * retry(clock, () => attempts.push(clock.now()) === 4, 1000);
+ * clock.pump([1000, 2000, 4000, 8000]);
+ * assertEquals(attempts, [0, 1000, 3000, 7000]);
+ * ```
  */
 export interface ReactorTime {
   /** Returns the time in milliseconds. Only differences mean anything. */

@@ -36,7 +36,58 @@ import { PendingError } from "./readiness.ts";
 import { Rests, Suspicion } from "./spin.ts";
 import { callGuarded, isThenable, reportRejection } from "./thenable.ts";
 
-/** Something with a descriptor to read from. */
+/**
+ * Something with a descriptor to read from.
+ *
+ * @example A reader that collects what comes, to its end
+ * ```ts
+ * import {
+ *   ConnectionDone,
+ *   FileDescriptor,
+ *   reactor,
+ *   type ReadDescriptor,
+ * } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Collector implements ReadDescriptor {
+ *   readonly label = "the collector";
+ *   readonly collected = Promise.withResolvers<string>();
+ *   readonly #source: FileDescriptor;
+ *   readonly #bytes = new Uint8Array(4096);
+ *   readonly #decoder = new TextDecoder();
+ *   #text = "";
+ *
+ *   constructor(source: FileDescriptor) {
+ *     this.#source = source;
+ *   }
+ *
+ *   fileno() {
+ *     return this.#source.fileno();
+ *   }
+ *
+ *   doRead() {
+ *     const length = this.#source.read(this.#bytes);
+ *     if (length === null) return new ConnectionDone();
+ *     const bytes = this.#bytes.subarray(0, length);
+ *     this.#text += this.#decoder.decode(bytes, { stream: true });
+ *     return undefined;
+ *   }
+ *
+ *   connectionLost(reason: Error) {
+ *     this.#source.close();
+ *     if (reason instanceof ConnectionDone) this.collected.resolve(this.#text);
+ *     else this.collected.reject(reason);
+ *   }
+ * }
+ *
+ * const [output, input] = FileDescriptor.pipe();
+ * const collector = new Collector(output);
+ * reactor.addReader(collector);
+ * input.write(new TextEncoder().encode("All that there is"));
+ * input.close();
+ * assertEquals(await collector.collected.promise, "All that there is");
+ * ```
+ */
 export interface ReadDescriptor {
   /**
    * The descriptor. Looked at when it is added, and at each event: -1 or a
@@ -74,7 +125,65 @@ export interface ReadDescriptor {
   readonly owned?: boolean;
 }
 
-/** Something with a descriptor to write to. */
+/**
+ * Something with a descriptor to write to.
+ *
+ * @example A writer that sends what is queued, and then leaves
+ * ```ts
+ * import {
+ *   FileDescriptor,
+ *   reactor,
+ *   type WriteDescriptor,
+ * } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Sender implements WriteDescriptor {
+ *   readonly #target: FileDescriptor;
+ *   #queue: Uint8Array[] = [];
+ *
+ *   constructor(target: FileDescriptor) {
+ *     this.#target = target;
+ *   }
+ *
+ *   send(bytes: Uint8Array) {
+ *     this.#queue.push(bytes);
+ *     reactor.addWriter(this); // Again, which does nothing, or anew.
+ *   }
+ *
+ *   fileno() {
+ *     return this.#target.fileno();
+ *   }
+ *
+ *   doWrite() {
+ *     const bytes = this.#queue[0]!;
+ *     const length = this.#target.write(bytes);
+ *     if (length < bytes.length) this.#queue[0] = bytes.subarray(length);
+ *     else this.#queue.shift();
+ *     // Otherwise it would be called for ever: there nearly always is room.
+ *     if (this.#queue.length === 0) reactor.removeWriter(this);
+ *   }
+ *
+ *   connectionLost() {
+ *     this.#queue = [];
+ *   }
+ * }
+ *
+ * const [output, input] = FileDescriptor.pipe();
+ * const sender = new Sender(input);
+ * sender.send(new Uint8Array([1, 2]));
+ * sender.send(new Uint8Array([3]));
+ *
+ * const received = new Uint8Array(3);
+ * for (let length = 0; length < 3;) {
+ *   await reactor.readable(output);
+ *   length += output.read(received.subarray(length)) ?? 0;
+ * }
+ * assertEquals(received, new Uint8Array([1, 2, 3]));
+ * assertEquals(reactor.getWriters(), []);
+ * output.close();
+ * input.close();
+ * ```
+ */
 export interface WriteDescriptor {
   /**
    * The descriptor. Looked at when it is added, and at each event: -1 or a
@@ -206,7 +315,26 @@ export interface DescriptorsOptions {
   restEnds: () => void;
 }
 
-/** One line of `inspect()`. */
+/**
+ * One line of `inspect()`.
+ *
+ * @example What a reactor waits for
+ * ```ts
+ * import { FileDescriptor, Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const [output, input] = FileDescriptor.pipe();
+ * using _watch = reactor.watch(output, ["readable", "priority"]);
+ *
+ * const { fd, interest, watchers } = reactor.inspect().descriptors[0]!;
+ * assertEquals(fd, output.fileno());
+ * assertEquals(interest, ["readable", "priority"]);
+ * assertEquals(watchers.length, 1);
+ * output.close();
+ * input.close();
+ * ```
+ */
 export interface DescriptorReport {
   /** The number. */
   readonly fd: number;
@@ -216,13 +344,37 @@ export interface DescriptorReport {
   readonly watchers: readonly WatcherReport[];
 }
 
-/** Who watches a descriptor. */
+/**
+ * Who watches a descriptor.
+ *
+ * @example Who does not let the program end
+ * ```ts
+ * import { FileDescriptor, Reactor } from "@interleave/reactor";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor({ captureStacks: true });
+ * const [output, input] = FileDescriptor.pipe();
+ * function openLog() {
+ *   return reactor.watch(output, "readable", { label: "the log" });
+ * }
+ * using _watch = openLog();
+ *
+ * for (const { watchers } of reactor.inspect().descriptors) {
+ *   for (const { kind, label, stack } of watchers) {
+ *     assertEquals(`${kind} of ${label}`, "watch of the log");
+ *     assert(stack !== undefined); // Lines of text, openLog() among them.
+ *   }
+ * }
+ * output.close();
+ * input.close();
+ * ```
+ */
 export interface WatcherReport {
   /** What was registered. */
   readonly kind: "reader" | "writer" | "wait" | "watch";
   /** Its label, if it has one. */
   readonly label: string | undefined;
-  /** Where it was registered, with `captureStacks`. */
+  /** Where it was registered, with `captureStacks`; undefined without. */
   readonly stack: string | undefined;
 }
 

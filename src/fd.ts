@@ -7,7 +7,28 @@
 import { ERRNO, type SystemError, systemError } from "../ffi/errno.ts";
 import { checkFd, complaint } from "./arguments.ts";
 
-/** A descriptor, or something that has one. */
+/**
+ * A descriptor, or something that has one.
+ *
+ * @example An owner, an object and a number
+ * ```ts
+ * import { type Fd, FileDescriptor, Reactor } from "@interleave/reactor";
+ * import { assert } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const [output, input] = FileDescriptor.pipe();
+ * input.write(new Uint8Array(1));
+ *
+ * const number = output.fileno(); // As a C library may give it.
+ * const sources: Fd[] = [output, { fileno: () => number }, number];
+ * for (const source of sources) {
+ *   const { readable } = await reactor.readable(source);
+ *   assert(readable);
+ * }
+ * output.close();
+ * input.close();
+ * ```
+ */
 export type Fd = number | {
   /** Its descriptor; -1 once it is closed. */
   fileno(): number;

@@ -31,7 +31,25 @@ import {
 import { leaveReactors } from "./descriptors.ts";
 import { type Reactor, reactor as sharedReactor } from "./reactor.ts";
 
-/** How {@linkcode FileDescriptor.open} opens a file. */
+/**
+ * How {@linkcode FileDescriptor.open} opens a file.
+ *
+ * @example A serial line, both ways
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { openPty } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // A terminal stands for the line, and its other end for the modem.
+ * const { master, path } = openPty();
+ * using modem = FileDescriptor.adopt(master);
+ * using line = FileDescriptor.open(path, { read: true, write: true });
+ *
+ * line.write(new TextEncoder().encode("AT"));
+ * await reactor.readable(modem);
+ * assertEquals(modem.read(new Uint8Array(10)), 2);
+ * ```
+ */
 export interface OpenOptions {
   /**
    * Whether to read from it.
@@ -66,7 +84,24 @@ export interface OpenOptions {
   mode?: number;
 }
 
-/** How {@linkcode FileDescriptor.adopt} takes a descriptor. */
+/**
+ * How {@linkcode FileDescriptor.adopt} takes a descriptor.
+ *
+ * @example The terminal that a shell goes on using
+ * ```ts
+ * import { FileDescriptor } from "@interleave/reactor";
+ * import { duplicate, libc, POSIX } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const before = libc().fcntl(0, POSIX.F_GETFL, 0);
+ * {
+ *   // The number is a copy; the open file behind it is the shell's, too.
+ *   using input = FileDescriptor.adopt(duplicate(0), { blocking: true });
+ *   console.log(`Standard input is descriptor ${input.fileno()} as well`);
+ * }
+ * assertEquals(libc().fcntl(0, POSIX.F_GETFL, 0), before);
+ * ```
+ */
 export interface AdoptOptions {
   /**
    * Whether to leave it blocking. The flag belongs to the open file, not to the
@@ -83,9 +118,27 @@ export interface AdoptOptions {
 /**
  * How {@linkcode FileDescriptor.readable} and
  * {@linkcode FileDescriptor.writable} make a stream.
+ *
+ * @example Several files into one pipe
+ * ```ts
+ * import { FileDescriptor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const [output, input] = FileDescriptor.pipe();
+ * for (const part of ["one, ", "two"]) {
+ *   const file = new Blob([part]).stream();
+ *   await file.pipeTo(input.writable({ preventClose: true }));
+ * }
+ * input.close();
+ * assertEquals(await new Response(output.readable()).text(), "one, two");
+ * ```
  */
 export interface StreamOptions {
-  /** Who waits. The default is the shared `reactor`. */
+  /**
+   * Who waits.
+   *
+   * @default {reactor}
+   */
   reactor?: Reactor;
   /**
    * Whether the descriptor stays open after its streams. Once asked for, that

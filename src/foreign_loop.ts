@@ -60,7 +60,9 @@ export interface ForeignLoop {
    * be done; `release` then is not called.
    */
   readonly hold?: {
+    /** Before the wait. */
     readonly acquire: NativeCall;
+    /** After it. */
     readonly release: NativeCall;
   };
   /**
@@ -71,7 +73,41 @@ export interface ForeignLoop {
   held?(): void;
 }
 
-/** What a {@linkcode ForeignLoop} wants to wait for. */
+/**
+ * What a {@linkcode ForeignLoop} wants to wait for.
+ *
+ * @example What a library's socket and its timer ask for
+ * ```ts
+ * import type { Prepared } from "@interleave/reactor";
+ * import { POLL } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * // What a library such as libpq or libcurl tells of itself.
+ * interface Library {
+ *   readonly socket: number;
+ *   readonly wantsToWrite: boolean;
+ *   // When it is to be called at the latest.
+ *   readonly deadline: number;
+ * }
+ *
+ * function prepare(library: Library, now: number): Prepared {
+ *   const { socket, wantsToWrite, deadline } = library;
+ *   const events = wantsToWrite ? POLL.IN | POLL.OUT : POLL.IN;
+ *   return {
+ *     descriptors: [{ fd: socket, events }],
+ *     timeout: deadline === Infinity ? -1 : Math.max(0, deadline - now),
+ *   };
+ * }
+ *
+ * assertEquals(
+ *   prepare({ socket: 7, wantsToWrite: false, deadline: 500 }, 100),
+ *   {
+ *     descriptors: [{ fd: 7, events: POLL.IN }],
+ *     timeout: 400,
+ *   },
+ * );
+ * ```
+ */
 export interface Prepared {
   /** The descriptors, with bits of `POLL`. */
   readonly descriptors: readonly LentDescriptor[];
@@ -82,7 +118,32 @@ export interface Prepared {
   readonly timeout: number;
 }
 
-/** A loop on a reactor, as returned by {@linkcode Reactor.attach}. */
+/**
+ * A loop on a reactor, as returned by {@linkcode Reactor.attach}.
+ *
+ * @example Work that no descriptor tells of
+ * ```ts
+ * import { type Attachment, Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const jobs: (() => void)[] = [];
+ * const asleep = Promise.withResolvers<void>();
+ * const attachment: Attachment = reactor.attach({
+ *   prepare() {
+ *     if (jobs.length === 0) asleep.resolve();
+ *     return { descriptors: [], timeout: jobs.length > 0 ? 0 : -1 };
+ *   },
+ *   dispatch: () => jobs.shift()?.(),
+ * });
+ * await asleep.promise; // It has said that it waits for nothing.
+ *
+ * const done = new Promise((resolve) => jobs.push(() => resolve("done")));
+ * attachment.kick();
+ * assertEquals(await done, "done");
+ * attachment.detach();
+ * ```
+ */
 export interface Attachment extends Disposable {
   /**
    * Lets the loop be prepared again soon: for a change, made outside its own
@@ -97,7 +158,36 @@ export interface Attachment extends Disposable {
   unref(): void;
 }
 
-/** What {@linkcode Reactor.inspect} tells of an attached loop. */
+/**
+ * What {@linkcode Reactor.inspect} tells of an attached loop.
+ *
+ * @example What an attached loop waits for
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { closeDescriptor, makePipe, POLL } from "@interleave/reactor/ffi";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const [output, input] = makePipe();
+ * const asked = Promise.withResolvers<void>();
+ * const wanted = [{ fd: output, events: POLL.IN }];
+ * const attachment = reactor.attach({
+ *   prepare() {
+ *     asked.resolve();
+ *     return { descriptors: wanted, timeout: 60_000 };
+ *   },
+ *   dispatch() {},
+ * });
+ * await asked.promise;
+ *
+ * const { descriptors, timeout } = reactor.inspect().attachments[0]!;
+ * assertEquals(descriptors, wanted);
+ * assert(0 <= timeout && timeout <= 60_000);
+ * attachment.detach();
+ * closeDescriptor(output);
+ * closeDescriptor(input);
+ * ```
+ */
 export interface AttachmentReport {
   /** What it waits for. */
   readonly descriptors: readonly LentDescriptor[];

@@ -19,7 +19,25 @@ import type { DelayedCall, ReactorTime } from "./delayed_calls.ts";
 import { reactor } from "./reactor.ts";
 import { isThenable } from "./thenable.ts";
 
-/** Options of {@linkcode LoopingCall.start}. */
+/**
+ * Options of {@linkcode LoopingCall.start}.
+ *
+ * @example A sign of life, but not at once
+ * ```ts
+ * import { LoopingCall } from "@interleave/reactor";
+ * import { Clock } from "@interleave/reactor/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const clock = new Clock();
+ * const signs: number[] = [];
+ * using loop = new LoopingCall(() => signs.push(clock.now()));
+ * loop.clock = clock;
+ * loop.start(30_000, { now: false });
+ *
+ * clock.pump([10_000, 20_000, 30_000]);
+ * assertEquals(signs, [30_000, 60_000]);
+ * ```
+ */
 export interface LoopingCallOptions {
   /**
    * Makes the first call at once, inside `start`. Otherwise it comes after one

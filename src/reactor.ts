@@ -72,7 +72,28 @@ import { checkWaitOptions, waitFor, type WaitOptions } from "./wait.ts";
 import type { Waker } from "./wakers.ts";
 import { DescriptorWatch, Rest, type Watch } from "./watch.ts";
 
-/** Options of {@linkcode Reactor}. */
+/**
+ * Options of {@linkcode Reactor}.
+ *
+ * @example A reactor that tells of errors in the program's own way
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const log: string[] = [];
+ * await using reactor = new Reactor({
+ *   label: "devices",
+ *   budget: { ms: 1, events: 100 },
+ *   onError: (error, where) => log.push(`${where}: ${error}`),
+ * });
+ * reactor.callFromThread(() => {
+ *   throw new Error("The device is gone");
+ * });
+ * reactor.callLater(1, () => reactor.stop());
+ * await reactor.run();
+ * assertEquals(log, ["callFromThread: Error: The device is gone"]);
+ * ```
+ */
 export interface ReactorOptions {
   /**
    * How to ask the kernel. `"epoll"` exists on Linux only; `"poll"` works
@@ -111,8 +132,9 @@ export interface ReactorOptions {
    */
   latency?: "normal" | "low";
   /**
-   * Gets what callbacks, wakers and the worker throw. The loop goes on either
-   * way.
+   * Gets what callbacks, wakers and the worker throw, always an Error, and what
+   * is only worth a word, such as {@linkcode DescriptorSpinning}. `where` says in
+   * words whom it concerns. The loop goes on either way.
    *
    * @default {console.error}
    */
@@ -124,24 +146,73 @@ export interface ReactorOptions {
    * @default {performance.now}
    */
   clock?: () => number;
-  /** A name for messages and `inspect()`. */
+  /** A name for `inspect()`. */
   label?: string;
   /**
    * Whether to remember where each registration and delayed call was made, for
-   * `inspect()`.
+   * `inspect()` and messages. It makes each of them many times dearer.
    *
    * @default {false}
    */
   captureStacks?: boolean;
 }
 
-/** Options of {@linkcode Reactor.run} and {@linkcode Reactor.interleave}. */
+/**
+ * Options of {@linkcode Reactor.run} and {@linkcode Reactor.interleave}.
+ *
+ * @example A host of one's own that SIGTERM ends in order
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { libc } from "@interleave/reactor/ffi";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const SIGTERM = 15;
+ *
+ * const reactor = new Reactor();
+ * reactor.interleave((work) => setTimeout(work, 1), { signals: true });
+ * reactor.callLater(60_000, () => console.log("A minute has gone by"));
+ *
+ * libc().kill(Deno.pid, SIGTERM); // As the system does when it goes down.
+ * await reactor.finished;
+ * assertEquals(reactor.inspect().signal, "SIGTERM");
+ * ```
+ */
 export interface RunOptions {
-  /** Whether the first SIGINT or SIGTERM calls `stop()`. */
+  /**
+   * Whether the first SIGINT or SIGTERM calls `stop()`. The second one ends the
+   * process, as it does without this.
+   *
+   * @default {true} for `run`, false for `interleave`
+   */
   signals?: boolean;
 }
 
-/** What {@linkcode Reactor.inspect} returns. */
+/**
+ * What {@linkcode Reactor.inspect} returns.
+ *
+ * @example What a program that does not end is waiting for
+ * ```ts
+ * import { FileDescriptor, Reactor } from "@interleave/reactor";
+ * import { assertEquals, assertStringIncludes } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const [output, input] = FileDescriptor.pipe();
+ * using _watch = reactor.watch(output, "readable", { label: "the log" });
+ * using _call = reactor.callLater(60_000, function rotateLog() {});
+ *
+ * const { keepsAlive, descriptors, delayedCalls } = reactor.inspect();
+ * assertEquals(keepsAlive, {
+ *   run: false,
+ *   descriptors: 1,
+ *   delayedCalls: 1,
+ *   attachments: 0,
+ * });
+ * assertEquals(descriptors[0]!.watchers[0]!.label, "the log");
+ * assertStringIncludes(delayedCalls[0]!.text, "rotateLog");
+ * output.close();
+ * input.close();
+ * ```
+ */
 export interface ReactorReport {
   /** The reactor's label. */
   readonly label: string | undefined;
@@ -171,9 +242,9 @@ export interface ReactorReport {
   readonly attachments: readonly AttachmentReport[];
   /** The delayed calls that are to come. */
   readonly delayedCalls: readonly {
-    /** When, on the reactor's clock. */
+    /** When, in milliseconds on the reactor's clock. */
     readonly time: number;
-    /** What, as text. */
+    /** What, as text: the function's name, and how soon it is due. */
     readonly text: string;
   }[];
   /** The signal that stopped the reactor, if one did. */
@@ -383,10 +454,12 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assert } from "@std/assert";
    *
    * const reactor = new Reactor();
    * reactor.callLater(5, () => reactor.stop());
    * await reactor.run();
+   * assert(!reactor.running);
    * ```
    */
   async run(options?: RunOptions): Promise<void> {
@@ -424,11 +497,17 @@ export class Reactor implements AsyncDisposable {
    * @example A host that runs work items when it likes
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const reactor = new Reactor();
-   * reactor.callLater(5, () => reactor.stop());
+   * const hosts: string[] = [];
+   * reactor.callLater(5, () => {
+   *   hosts.push(reactor.inspect().host);
+   *   reactor.stop();
+   * });
    * reactor.interleave((work) => setTimeout(work, 1));
    * await reactor.finished;
+   * assertEquals(hosts, ["waker"]);
    * ```
    */
   interleave(
@@ -492,15 +571,21 @@ export class Reactor implements AsyncDisposable {
    * stay, and the reactor can be started again. Pending waits reject with
    * {@linkcode ReactorNotRunning}.
    *
-   * @example Usage
+   * @example Stopping for a moment
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
-   * await using reactor = new Reactor();
+   * const reactor = new Reactor();
+   * let ends = 0;
+   * reactor.addSystemEventTrigger("during", "shutdown", () => ends++);
    * reactor.callLater(1, () => reactor.crash());
    * await reactor.run();
+   * assertEquals(ends, 0);
+   *
    * reactor.callLater(1, () => reactor.stop());
    * await reactor.run();
+   * assertEquals(ends, 1);
    * ```
    */
   crash(): void {
@@ -533,11 +618,13 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assert, assertThrows } from "@std/assert";
    *
    * const reactor = new Reactor();
    * reactor.interleave();
    * await reactor.close();
-   * await reactor.close();
+   * assert(!reactor.running);
+   * assertThrows(() => reactor.callLater(1, () => {}), Deno.errors.BadResource);
    * ```
    */
   close(): Promise<void> {
@@ -563,6 +650,20 @@ export class Reactor implements AsyncDisposable {
    * Lets the process end whatever the reactor has to do, a pending `run()`
    * included. A module that awaits that `run()` at its top level keeps the
    * process by itself.
+   *
+   * @example A library that lets the program end that uses it
+   * ```ts
+   * import { FileDescriptor, Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using reactor = new Reactor();
+   * reactor.unref();
+   * const [output, input] = FileDescriptor.pipe();
+   * using _watch = reactor.watch(output, "readable");
+   * assertEquals(reactor.inspect().keepsAlive.descriptors, 0);
+   * output.close();
+   * input.close();
+   * ```
    */
   unref(): void {
     this.#refd = false;
@@ -572,6 +673,8 @@ export class Reactor implements AsyncDisposable {
   /**
    * Calls `f` at 'after startup', or at once if the reactor is running.
    *
+   * @param f What to call.
+   * @param args What to call it with.
    * @returns What `removeSystemEventTrigger` takes, or null if `f` has been
    * called.
    * @throws {TypeError} When `f` is not a function.
@@ -579,13 +682,16 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const reactor = new Reactor();
+   * const log: string[] = [];
    * reactor.callWhenRunning((text: string) => {
-   *   console.log(text);
+   *   log.push(text);
    *   reactor.stop();
    * }, "running");
    * await reactor.run();
+   * assertEquals(log, ["running"]);
    * ```
    */
   callWhenRunning<A extends unknown[]>(
@@ -615,14 +721,21 @@ export class Reactor implements AsyncDisposable {
    * function.
    * @throws {RangeError} When there is no such phase.
    *
-   * @example Usage
+   * @example Something that the end waits for
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const reactor = new Reactor();
-   * reactor.addSystemEventTrigger("before", "shutdown", () => fetch("data:,bye"));
+   * const log: string[] = [];
+   * reactor.addSystemEventTrigger("before", "shutdown", async () => {
+   *   const response = await fetch("data:,goodbye");
+   *   log.push(await response.text());
+   * });
+   * reactor.addSystemEventTrigger("after", "shutdown", () => log.push("gone"));
    * reactor.callLater(1, () => reactor.stop());
-   * await reactor.run(); // Ends after the fetch.
+   * await reactor.run();
+   * assertEquals(log, ["goodbye", "gone"]);
    * ```
    */
   addSystemEventTrigger<A extends unknown[]>(
@@ -642,19 +755,23 @@ export class Reactor implements AsyncDisposable {
 
   /**
    * Removes a trigger. A 'before' trigger that has run in an event that is
-   * still waiting is let be.
+   * still waiting is let be. After the end of a closed reactor it does nothing.
    *
+   * @param id What `addSystemEventTrigger` or `callWhenRunning` returned.
    * @throws {TypeError} When `id` never was a trigger of this reactor.
    * @throws {RangeError} When the trigger was removed before, or has run.
    *
    * @example Usage
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const reactor = new Reactor();
-   * const id = reactor.addSystemEventTrigger("during", "tea", () => console.log("tea"));
+   * let cups = 0;
+   * const id = reactor.addSystemEventTrigger("during", "tea", () => cups++);
    * reactor.removeSystemEventTrigger(id);
    * reactor.fireSystemEvent("tea");
+   * assertEquals(cups, 0);
    * ```
    */
   removeSystemEventTrigger(id: TriggerId): void {
@@ -664,8 +781,9 @@ export class Reactor implements AsyncDisposable {
 
   /**
    * Fires an event: its triggers run now, all of them if no 'before' trigger
-   * returns a promise.
+   * returns a promise. What they throw is reported through `onError`.
    *
+   * @param event Its name.
    * @throws {TypeError} When `event` is not a string.
    *
    * @example Usage
@@ -692,8 +810,10 @@ export class Reactor implements AsyncDisposable {
   // Time
 
   /**
-   * The time in milliseconds. It never goes back, and only differences mean
-   * anything.
+   * The time in milliseconds, on the clock of the options. Deno's, which is the
+   * default, never goes back; only differences mean anything.
+   *
+   * @returns The time.
    */
   now(): number {
     return this.#calls.now();
@@ -714,11 +834,14 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const reactor = new Reactor();
-   * reactor.callLater(10, (text: string) => console.log(text), "later");
+   * const log: string[] = [];
    * reactor.callLater(20, () => reactor.stop());
+   * reactor.callLater(10, (text: string) => log.push(text), "sooner");
    * await reactor.run();
+   * assertEquals(log, ["sooner"]);
    * ```
    */
   callLater<A extends unknown[]>(
@@ -733,7 +856,23 @@ export class Reactor implements AsyncDisposable {
     return this.#calls.add(ms, f as (...args: unknown[]) => unknown, args);
   }
 
-  /** The delayed calls that are to come, in no order, in a fresh array. */
+  /**
+   * The delayed calls that are to come, in no order, in a fresh array.
+   *
+   * @returns The calls.
+   *
+   * @example Calling off all that is left
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using reactor = new Reactor();
+   * reactor.callLater(1000, () => console.log("a second later"));
+   * reactor.callLater(2000, () => console.log("two seconds later"));
+   * for (const call of reactor.getDelayedCalls()) call.cancel();
+   * assertEquals(reactor.getDelayedCalls(), []);
+   * ```
+   */
   getDelayedCalls(): DelayedCall[] {
     return this.#calls.active();
   }
@@ -744,6 +883,7 @@ export class Reactor implements AsyncDisposable {
    * Calls `reader.doRead()` whenever its descriptor can be read. Adding it
    * again does nothing.
    *
+   * @param reader Who reads, and what.
    * @throws {TypeError} When `reader` lacks one of its functions.
    * @throws {RangeError} When the descriptor has another reader.
    * @throws {Deno.errors.BadResource} When its number is not open (`code:
@@ -778,20 +918,57 @@ export class Reactor implements AsyncDisposable {
     this.#descriptors.addReader(reader);
   }
 
-  /** Stops reading for it. If it was not added, nothing happens. */
+  /**
+   * Stops reading for it: it is told nothing, and can be added again. If it was
+   * not added, nothing happens.
+   *
+   * @param reader Who read.
+   *
+   * @example Reading no more than one can take
+   * ```ts
+   * import { FileDescriptor, reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const [output, input] = FileDescriptor.pipe();
+   * input.write(new Uint8Array([1, 2, 3]));
+   * const room = new Uint8Array(2);
+   * const full = Promise.withResolvers<void>();
+   * const reader = {
+   *   fileno: () => output.fileno(),
+   *   doRead() {
+   *     output.read(room);
+   *     reactor.removeReader(reader); // Until there is room again.
+   *     full.resolve();
+   *   },
+   *   connectionLost() {},
+   * };
+   * reactor.addReader(reader);
+   * await full.promise;
+   * assertEquals(room, new Uint8Array([1, 2]));
+   * assertEquals(reactor.getReaders(), []);
+   * output.close();
+   * input.close();
+   * ```
+   */
   removeReader(reader: ReadDescriptor): void {
     this.#descriptors.removeReader(reader);
   }
 
-  /** The readers, in a fresh array. */
+  /**
+   * The readers, in a fresh array.
+   *
+   * @returns The readers.
+   */
   getReaders(): ReadDescriptor[] {
     return this.#descriptors.readers();
   }
 
   /**
    * Calls `writer.doWrite()` whenever its descriptor can be written to, or has
-   * an error that a write will tell. Adding it again does nothing.
+   * an error that a write will tell. Adding it again does nothing. There nearly
+   * always is room, so remove it when it has nothing to write.
    *
+   * @param writer Who writes, and what to.
    * @throws {TypeError} When `writer` lacks one of its functions.
    * @throws {RangeError} When the descriptor has another writer.
    * @throws {Deno.errors.BadResource} When its number is not open (`code:
@@ -800,6 +977,7 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { FileDescriptor, Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const reactor = new Reactor();
    * const [reader, writer] = FileDescriptor.pipe();
@@ -812,6 +990,7 @@ export class Reactor implements AsyncDisposable {
    *   connectionLost: (reason) => console.log(reason.message),
    * });
    * await reactor.run();
+   * assertEquals(reader.read(new Uint8Array(10)), 1);
    * reader.close();
    * writer.close();
    * ```
@@ -822,19 +1001,50 @@ export class Reactor implements AsyncDisposable {
     this.#descriptors.addWriter(writer);
   }
 
-  /** Stops writing for it. If it was not added, nothing happens. */
+  /**
+   * Stops writing for it: it is told nothing, and can be added again. If it was
+   * not added, nothing happens.
+   *
+   * @param writer Who wrote.
+   */
   removeWriter(writer: WriteDescriptor): void {
     this.#descriptors.removeWriter(writer);
   }
 
-  /** The writers, in a fresh array. */
+  /**
+   * The writers, in a fresh array.
+   *
+   * @returns The writers.
+   */
   getWriters(): WriteDescriptor[] {
     return this.#descriptors.writers();
   }
 
   /**
-   * Removes all readers and writers, and returns them, each once. They are told
-   * nothing.
+   * Removes all readers and writers. They are told nothing. Waits and watches
+   * stay.
+   *
+   * @returns Those that were removed, each once.
+   *
+   * @example Giving everything up
+   * ```ts
+   * import { FileDescriptor, Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using reactor = new Reactor();
+   * const [output, input] = FileDescriptor.pipe();
+   * const reader = {
+   *   fileno: () => output.fileno(),
+   *   doRead() {},
+   *   connectionLost: () => output.close(),
+   * };
+   * reactor.addReader(reader);
+   * const removed = reactor.removeAll();
+   * assertEquals(removed, [reader]);
+   * for (const each of removed) each.connectionLost(new Error("No more of it"));
+   * assertEquals(output.fileno(), -1);
+   * input.close();
+   * ```
    */
   removeAll(): (ReadDescriptor | WriteDescriptor)[] {
     return this.#descriptors.removeAll();
@@ -912,15 +1122,21 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { FileDescriptor, reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const [reader, writer] = FileDescriptor.pipe();
-   * writer.write(new Uint8Array([1]));
-   * using watch = reactor.watch(reader, ["readable", "priority"]);
-   * for await (const { readable } of watch) {
-   *   if (readable) break;
+   * reactor.callLater(5, () => writer.write(new Uint8Array([1])));
+   * reactor.callLater(10, () => writer.close());
+   *
+   * const bytes = new Uint8Array(10);
+   * const lengths: (number | null)[] = [];
+   * for await (const _ of reactor.watch(reader, ["readable", "priority"])) {
+   *   const length = reader.read(bytes);
+   *   lengths.push(length);
+   *   if (length === null) break; // The end. Leaving the loop ends the watch.
    * }
+   * assertEquals(lengths, [1, null]);
    * reader.close();
-   * writer.close();
    * ```
    */
   watch(
@@ -985,11 +1201,20 @@ export class Reactor implements AsyncDisposable {
    * @example A host that is told, and then does the work
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const reactor = new Reactor();
-   * reactor.interleave(() => setTimeout(() => reactor.work(), 1));
-   * reactor.callLater(5, () => reactor.stop());
-   * await reactor.finished;
+   * const events: string[] = []; // The host's queue.
+   * reactor.interleave(() => events.push("wake"));
+   *
+   * let rang = false;
+   * reactor.callLater(5, () => rang = true);
+   * while (!rang) { // The host's loop.
+   *   if (events.shift() === "wake") reactor.work();
+   *   await new Promise((resolve) => setTimeout(resolve, 1));
+   * }
+   * assertEquals(events, []);
+   * await reactor.close();
    * ```
    */
   work(): void {
@@ -1005,6 +1230,8 @@ export class Reactor implements AsyncDisposable {
    * keeps the process alive until it is detached or unref'd. It is detached when
    * the reactor has ended.
    *
+   * @param loop The loop.
+   * @returns What detaches it, and what tells the reactor of changes.
    * @throws {TypeError} When a member of `loop` is of the wrong type.
    * @throws {ReactorNotRestartable} When the reactor has been stopped.
    * @throws {Deno.errors.BadResource} When it is closed.
@@ -1012,15 +1239,18 @@ export class Reactor implements AsyncDisposable {
    * @example A loop that only wants to be stepped every 5 ms
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * await using reactor = new Reactor();
-   * const { promise, resolve } = Promise.withResolvers<void>();
+   * const third = Promise.withResolvers<number>();
    * let steps = 0;
    * using _attachment = reactor.attach({
    *   prepare: () => ({ descriptors: [], timeout: 5 }),
-   *   dispatch: () => ++steps === 3 && resolve(),
+   *   dispatch() {
+   *     if (++steps === 3) third.resolve(steps);
+   *   },
    * });
-   * await promise;
+   * assertEquals(await third.promise, 3);
    * ```
    */
   attach(loop: ForeignLoop): Attachment {
@@ -1084,6 +1314,27 @@ export class Reactor implements AsyncDisposable {
    * end.
    *
    * @throws {Deno.errors.NotCapable} When the program runs without `--allow-ffi`.
+   *
+   * @example A host that watches a descriptor among its own
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   * import { libc, POLL } from "@interleave/reactor/ffi";
+   * import { assert } from "@std/assert";
+   *
+   * await using reactor = new Reactor();
+   * let rang = false;
+   * reactor.callLater(5, () => rang = true);
+   * reactor.iterate(0); // Starts it.
+   *
+   * if (reactor.backendFd !== undefined) {
+   *   while (!rang) {
+   *     const table = new Int32Array([reactor.backendFd, POLL.IN]);
+   *     libc().poll(table, 1, reactor.nextTimeout()); // The host's wait.
+   *     reactor.iterate(0);
+   *   }
+   *   assert(rang);
+   * }
+   * ```
    */
   get backendFd(): number | undefined {
     if (this.#backend !== "epoll" || this.#over) return undefined;
@@ -1093,6 +1344,25 @@ export class Reactor implements AsyncDisposable {
   /**
    * Milliseconds until there is something to do for sure: 0 now, -1 not before
    * something happens; rounded up, at most 2147483647.
+   *
+   * @returns The timeout, as `poll()` takes it.
+   *
+   * @example A host that sleeps by itself
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   * import { assert, assertEquals } from "@std/assert";
+   *
+   * await using reactor = new Reactor();
+   * assertEquals(reactor.nextTimeout(), -1);
+   *
+   * let rang = false;
+   * reactor.callLater(5, () => rang = true);
+   * while (!rang) {
+   *   assert(reactor.nextTimeout() >= 0);
+   *   await new Promise((resolve) => setTimeout(resolve, reactor.nextTimeout()));
+   *   reactor.iterate(0);
+   * }
+   * ```
    */
   nextTimeout(): number {
     if (this.#set?.immediate) return 0;
@@ -1121,11 +1391,14 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assert } from "@std/assert";
    *
    * await using reactor = new Reactor();
+   * const due = reactor.now() + 5;
    * let done = false;
    * reactor.callLater(5, () => done = true);
-   * while (!done) reactor.iterate(-1);
+   * while (!done) reactor.iterate(-1); // Sleeps inside.
+   * assert(reactor.now() >= due);
    * ```
    */
   iterate(ms: number = 0): boolean {
@@ -1142,13 +1415,22 @@ export class Reactor implements AsyncDisposable {
    * Tells what the reactor does: who watches which descriptor, what is to come,
    * and what has happened so far.
    *
-   * @example Usage
+   * @returns How it is at this moment; it does not change later.
+   *
+   * @example Who keeps the program alive
    * ```ts
-   * import { Reactor } from "@interleave/reactor";
+   * import { FileDescriptor, Reactor } from "@interleave/reactor";
    * import { assertEquals } from "@std/assert";
    *
-   * const reactor = new Reactor({ label: "mine" });
-   * assertEquals(reactor.inspect().label, "mine");
+   * await using reactor = new Reactor();
+   * const [output, input] = FileDescriptor.pipe();
+   * using _watch = reactor.watch(output, "readable", { label: "the log" });
+   *
+   * const labels = reactor.inspect().descriptors
+   *   .flatMap(({ watchers }) => watchers.map(({ label }) => label));
+   * assertEquals(labels, ["the log"]);
+   * output.close();
+   * input.close();
    * ```
    */
   inspect(): ReactorReport {
@@ -1744,10 +2026,12 @@ function reportToConsole(error: unknown, where: string): void {
  * @example Usage
  * ```ts
  * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { assert } from "@std/assert";
  *
  * const [reader, writer] = FileDescriptor.pipe();
  * reactor.callLater(5, () => writer.close());
- * await reactor.readable(reader);
+ * const { hangup } = await reactor.readable(reader);
+ * assert(hangup);
  * reader.close();
  * ```
  */

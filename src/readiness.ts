@@ -9,7 +9,25 @@ import { isFifo } from "../ffi/descriptor.ts";
 import { ERRNO, systemError } from "../ffi/errno.ts";
 import { libc } from "../ffi/libc.ts";
 
-/** The state of a descriptor that was waited for. */
+/**
+ * The state of a descriptor that was waited for.
+ *
+ * @example Reading what was sent before a hang-up
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const [output, input] = FileDescriptor.pipe();
+ * input.write(new Uint8Array(3));
+ * input.close();
+ *
+ * const { readable, hangup } = await reactor.readable(output);
+ * assert(readable && hangup);
+ * assertEquals(output.read(new Uint8Array(100)), 3);
+ * assertEquals(output.read(new Uint8Array(100)), null);
+ * output.close();
+ * ```
+ */
 export interface Readiness {
   /** The descriptor. */
   readonly fd: number;
@@ -31,7 +49,30 @@ export interface Readiness {
   readonly error?: Error;
 }
 
-/** What can be waited for. */
+/**
+ * What can be waited for: something to read or the end of it, room to write,
+ * something out of the ordinary. See {@linkcode Readiness}.
+ *
+ * @example Asking for room only when there is something to write
+ * ```ts
+ * import { FileDescriptor, type Interest, Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const [here, there] = FileDescriptor.socketpair();
+ * const queue = [new Uint8Array([1, 2, 3])];
+ *
+ * const interests: Interest[] = ["readable"];
+ * if (queue.length > 0) interests.push("writable");
+ * for await (const { writable } of reactor.watch(here, interests)) {
+ *   if (writable) here.write(queue.shift()!);
+ *   if (queue.length === 0) break;
+ * }
+ * assertEquals(there.read(new Uint8Array(10)), 3);
+ * here.close();
+ * there.close();
+ * ```
+ */
 export type Interest = "readable" | "writable" | "priority";
 
 /** The bits of `POLL` that each interest asks for. */

@@ -18,12 +18,61 @@
 import { checkFunction, checkString, complaint, show } from "./arguments.ts";
 import { isThenable, reportRejection } from "./thenable.ts";
 
-/** When a trigger runs in its event. */
+/**
+ * When a trigger runs in its event. What 'before' triggers promise is waited for
+ * before the others run.
+ *
+ * @example The order of the phases
+ * ```ts
+ * import { type Phase, Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const reactor = new Reactor();
+ * const seen: Phase[] = [];
+ * for (const phase of ["after", "during", "before"] as const) {
+ *   reactor.addSystemEventTrigger(phase, "shutdown", () => seen.push(phase));
+ * }
+ * reactor.callLater(1, () => reactor.stop());
+ * await reactor.run();
+ * assertEquals(seen, ["before", "during", "after"]);
+ * ```
+ */
 export type Phase = "before" | "during" | "after";
 
 /**
  * What `addSystemEventTrigger` returns and `removeSystemEventTrigger` takes.
  * There is nothing to do with it but that, and to print it.
+ *
+ * @example Something to save at the end, for a while
+ * ```ts
+ * import { Reactor, type TriggerId } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class Document implements Disposable {
+ *   saved = 0;
+ *   readonly #reactor: Reactor;
+ *   readonly #id: TriggerId;
+ *
+ *   constructor(reactor: Reactor) {
+ *     this.#reactor = reactor;
+ *     this.#id = reactor.addSystemEventTrigger("before", "shutdown", () => {
+ *       this.saved++;
+ *     });
+ *   }
+ *
+ *   [Symbol.dispose]() {
+ *     this.#reactor.removeSystemEventTrigger(this.#id);
+ *   }
+ * }
+ *
+ * const reactor = new Reactor();
+ * const kept = new Document(reactor);
+ * const closed = new Document(reactor);
+ * closed[Symbol.dispose]();
+ * reactor.callLater(1, () => reactor.stop());
+ * await reactor.run();
+ * assertEquals([kept.saved, closed.saved], [1, 0]);
+ * ```
  */
 export class TriggerId {
   readonly #phase: Phase;

@@ -20,12 +20,14 @@ import type { NativeWaker } from "./native_waker.ts";
  *
  * @example Usage
  * ```ts
- * import { Reactor, threadSafeWaker } from "@interleave/reactor";
+ * import { deferLater, Reactor, threadSafeWaker } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
  *
  * using waker = threadSafeWaker();
  * await using reactor = new Reactor();
  * reactor.interleave(waker);
- * await new Promise<void>((resolve) => reactor.callLater(5, resolve));
+ * const host = () => reactor.inspect().host;
+ * assertEquals(await deferLater(5, host, { clock: reactor }), "native");
  * ```
  */
 export function threadSafeWaker(): NativeWaker & Disposable {

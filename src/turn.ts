@@ -145,7 +145,29 @@ export type MakeHandOver = (
   listener: HandOverListener,
 ) => HandOver;
 
-/** What has happened so far, for `inspect()`. */
+/**
+ * What has happened so far, for `inspect()`.
+ *
+ * @example How much one look at the kernel serves
+ * ```ts
+ * import { FileDescriptor, Reactor } from "@interleave/reactor";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const pipes = Array.from({ length: 10 }, () => FileDescriptor.pipe());
+ * for (const [, input] of pipes) input.write(new Uint8Array(1));
+ *
+ * const before = reactor.inspect().counters;
+ * await Promise.all(pipes.map(([output]) => reactor.readable(output)));
+ * const { turns, events } = reactor.inspect().counters;
+ * assertEquals(events - before.events, 10); // Callbacks,
+ * assert(turns - before.turns < 10); // and fewer work items.
+ * for (const [output, input] of pipes) {
+ *   output.close();
+ *   input.close();
+ * }
+ * ```
+ */
 export interface Counters {
   /** Work items run, `iterate()` included. */
   turns: number;

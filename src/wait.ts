@@ -13,6 +13,25 @@ import { type PendingError, type Readiness, readinessOf } from "./readiness.ts";
 /**
  * Options of {@linkcode Reactor.readable}, {@linkcode Reactor.writable} and
  * {@linkcode Reactor.watch}.
+ *
+ * @example A wait with an end
+ * ```ts
+ * import { FileDescriptor, reactor } from "@interleave/reactor";
+ * import { assertEquals, assertRejects } from "@std/assert";
+ *
+ * const [output, input] = FileDescriptor.pipe();
+ * const wait = reactor.readable(output, {
+ *   signal: AbortSignal.timeout(10),
+ *   label: "the answer",
+ * });
+ * const { watchers } = reactor.inspect().descriptors[0]!;
+ * assertEquals(watchers[0]!.label, "the answer");
+ *
+ * const error = await assertRejects(() => wait, DOMException);
+ * assertEquals(error.name, "TimeoutError");
+ * output.close();
+ * input.close();
+ * ```
  */
 export interface WaitOptions {
   /** Ends the wait: it rejects with the signal's reason. */
