@@ -1173,10 +1173,15 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const reactor = new Reactor();
+   * const order: string[] = [];
+   * reactor.callFromThread((text: string) => order.push(text), "later");
    * reactor.callFromThread(() => reactor.stop());
+   * order.push("now");
    * await reactor.run();
+   * assertEquals(order, ["now", "later"]);
    * ```
    */
   callFromThread<A extends unknown[]>(
