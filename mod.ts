@@ -35,7 +35,14 @@
  * | open a dialog that blocks | {@linkcode Reactor.modal} |
  * | see what is going on | {@linkcode Reactor.inspect} |
  *
- * The toolkits have entry points of their own, `./loops/glib` and so on.
+ * Other entry points have the rest:
+ *
+ * | entry point | has |
+ * |---|---|
+ * | `./net` | connections, servers, datagrams, TLS, terminals and child processes |
+ * | `./loops/glib`, `qt`, `sdl2`, `tk`, `cocoa`, `x11`, `libuv` | the loops of toolkits, as host or as guest |
+ * | `./testing` | a clock that moves only when a test moves it |
+ * | `./ffi` | the C library, for descriptors of your own |
  *
  * It needs `--allow-ffi` and no other permission, runs on Linux and macOS, and
  * opens nothing before its first use. Times are milliseconds. A descriptor is a

@@ -1,5 +1,17 @@
 /**
- * The C library, for people with descriptors of their own.
+ * The C library, for people with descriptors of their own: what they make here,
+ * a reactor can wait for.
+ *
+ * | to | use |
+ * |---|---|
+ * | make, read, write and close a descriptor | {@linkcode openFile}, {@linkcode makePipe}, {@linkcode makeSocketpair}, {@linkcode makeEventfd}, {@linkcode readInto}, {@linkcode writeFrom}, {@linkcode closeDescriptor} |
+ * | make a terminal | {@linkcode openPty}, {@linkcode setWindowSize} |
+ * | start a process and learn its end | {@linkcode spawn}, {@linkcode spawnOnTerminal}, {@linkcode openExit}, {@linkcode reap} |
+ * | call any other function that is declared | {@linkcode libc}, {@linkcode linux}, with {@linkcode POSIX}, {@linkcode POLL} and {@linkcode LINUX_ONLY} |
+ * | turn -1 into an error | {@linkcode check}, {@linkcode errno}, {@linkcode systemError} |
+ *
+ * What is made here is closed on exec, and is yours to close; or give it an owner,
+ * by `FileDescriptor.adopt`.
  *
  * ```ts
  * import { check, libc, linux, LINUX_ONLY } from "@interleave/reactor/ffi";
