@@ -39,6 +39,21 @@ export function checkString(
 }
 
 /**
+ * Requires a boolean.
+ *
+ * @throws {TypeError} When `value` is not a boolean.
+ */
+export function checkBoolean(
+  value: unknown,
+  action: string,
+  name: string,
+): asserts value is boolean {
+  if (typeof value !== "boolean") {
+    throw new TypeError(complaint(value, action, name, "a boolean"));
+  }
+}
+
+/**
  * Requires a finite number, of either sign.
  *
  * @throws {TypeError} When `value` is not a number.

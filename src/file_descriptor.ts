@@ -21,7 +21,7 @@ import {
 } from "../ffi/descriptor.ts";
 import { ERRNO, systemError } from "../ffi/errno.ts";
 import { isPtyMaster } from "../ffi/pty.ts";
-import { checkFd, complaint } from "./arguments.ts";
+import { checkBoolean, checkFd, complaint } from "./arguments.ts";
 import {
   readableFrom,
   type StreamSource,
@@ -657,6 +657,6 @@ function flag<Name extends string>(
   action: string,
 ): boolean | undefined {
   const value: unknown = options[name];
-  if (value === undefined || typeof value === "boolean") return value;
-  throw new TypeError(complaint(value, action, `options.${name}`, "a boolean"));
+  if (value !== undefined) checkBoolean(value, action, `options.${name}`);
+  return value;
 }

@@ -14,7 +14,12 @@
  * @module
  */
 
-import { checkDelay, checkFunction, complaint } from "./arguments.ts";
+import {
+  checkBoolean,
+  checkDelay,
+  checkFunction,
+  complaint,
+} from "./arguments.ts";
 import type { DelayedCall, ReactorTime } from "./delayed_calls.ts";
 import { reactor } from "./reactor.ts";
 import { isThenable } from "./thenable.ts";
@@ -394,8 +399,6 @@ function checkNow(options: LoopingCallOptions, action: string): boolean {
     throw new TypeError(complaint(options, action, "options", "an object"));
   }
   const { now = true } = options;
-  if (typeof now !== "boolean") {
-    throw new TypeError(complaint(now, action, "options.now", "a boolean"));
-  }
+  checkBoolean(now, action, "options.now");
   return now;
 }

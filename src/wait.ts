@@ -5,7 +5,7 @@
  */
 
 import { offAbort, onAbort } from "./abort_listener.ts";
-import { complaint } from "./arguments.ts";
+import { checkBoolean, complaint } from "./arguments.ts";
 import { captureStack } from "./capture_stack.ts";
 import type { Descriptors, Observer } from "./descriptors.ts";
 import { type PendingError, type Readiness, readinessOf } from "./readiness.ts";
@@ -77,11 +77,7 @@ export function checkWaitOptions(
   if (label !== undefined && typeof label !== "string") {
     throw new TypeError(complaint(label, action, "options.label", "a string"));
   }
-  if (typeof persistent !== "boolean") {
-    throw new TypeError(
-      complaint(persistent, action, "options.persistent", "a boolean"),
-    );
-  }
+  checkBoolean(persistent, action, "options.persistent");
   return { signal, label, persistent };
 }
 

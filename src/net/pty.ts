@@ -15,7 +15,7 @@ import {
   setWindowSize,
 } from "../../ffi/pty.ts";
 import { makeRaw } from "../../ffi/terminal_mode.ts";
-import { complaint } from "../arguments.ts";
+import { checkBoolean, complaint } from "../arguments.ts";
 import { type Reactor, reactor as sharedReactor } from "../reactor.ts";
 import { NAMELESS } from "./address.ts";
 import {
@@ -192,11 +192,7 @@ export function openPty(
     );
   }
   for (const [name, value] of Object.entries({ raw, reopenable })) {
-    if (typeof value !== "boolean") {
-      throw new TypeError(
-        complaint(value, action, `options.${name}`, "a boolean"),
-      );
-    }
+    checkBoolean(value, action, `options.${name}`);
   }
   const pty = openMaster(options);
   const transport = new MasterTransport(pty, reactor);

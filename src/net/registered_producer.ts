@@ -8,7 +8,7 @@
  * @module
  */
 
-import { checkFunction, complaint } from "../arguments.ts";
+import { checkBoolean, checkFunction, complaint } from "../arguments.ts";
 import { asError } from "../errors.ts";
 import type { Reactor } from "../reactor.ts";
 import type { Producer } from "./protocol.ts";
@@ -84,11 +84,7 @@ function checkProducer(producer: unknown, streaming: unknown): void {
   if (typeof producer !== "object" || producer === null) {
     throw new TypeError(complaint(producer, action, "producer", "an object"));
   }
-  if (typeof streaming !== "boolean") {
-    throw new TypeError(
-      complaint(streaming, action, "streaming", "a boolean"),
-    );
-  }
+  checkBoolean(streaming, action, "streaming");
   const { resumeProducing, stopProducing, pauseProducing } =
     producer as Partial<Producer>;
   checkFunction(resumeProducing, action, "producer.resumeProducing");

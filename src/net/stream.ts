@@ -12,7 +12,7 @@
  * @module
  */
 
-import { complaint } from "../arguments.ts";
+import { checkBoolean, complaint } from "../arguments.ts";
 import type { ReadDescriptor, WriteDescriptor } from "../descriptors.ts";
 import {
   asError,
@@ -393,9 +393,7 @@ export class StreamTransport
   }
 
   #setOption(option: TCPOption, on: boolean, action: string): void {
-    if (typeof on !== "boolean") {
-      throw new TypeError(complaint(on, action, "on", "a boolean"));
-    }
+    checkBoolean(on, action, "on");
     this.#socket.setOption(option, on);
   }
 

@@ -4,7 +4,12 @@
  * @module
  */
 
-import { checkDelay, checkString, complaint } from "../arguments.ts";
+import {
+  checkBoolean,
+  checkDelay,
+  checkString,
+  complaint,
+} from "../arguments.ts";
 
 /**
  * How a connection is to be encrypted. One type for both sides: what only a
@@ -156,16 +161,11 @@ export function checkTLSOptions(
     unsafelyIgnoreCertificateErrors = false,
     handshakeTimeout = 30_000,
   } = options;
-  if (typeof unsafelyIgnoreCertificateErrors !== "boolean") {
-    throw new TypeError(
-      complaint(
-        unsafelyIgnoreCertificateErrors,
-        action,
-        "options.unsafelyIgnoreCertificateErrors",
-        "a boolean",
-      ),
-    );
-  }
+  checkBoolean(
+    unsafelyIgnoreCertificateErrors,
+    action,
+    "options.unsafelyIgnoreCertificateErrors",
+  );
   checkDelay(handshakeTimeout, action, "options.handshakeTimeout");
   const needsIdentity = role === "server" || cert !== undefined ||
     key !== undefined;

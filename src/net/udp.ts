@@ -20,7 +20,7 @@ import {
 } from "../../ffi/socket.ts";
 import { isLiteral, SocketAddress } from "../../ffi/socket_address.ts";
 import { SOCKET_OPTIONS } from "../../ffi/socket_constants.ts";
-import { checkString, complaint } from "../arguments.ts";
+import { checkBoolean, checkString, complaint } from "../arguments.ts";
 import { type Reactor, reactor as sharedReactor } from "../reactor.ts";
 import { cannotListen } from "./cannot_listen.ts";
 import {
@@ -134,6 +134,7 @@ export interface UDPTransport extends DatagramTransport {
    * unless told otherwise.
    *
    * @param on Whether to.
+   * @throws {TypeError} When `on` is not a boolean.
    */
   setMulticastLoopback(on: boolean): void;
   /** Whether this machine gets what it sends to groups that it is in. */
@@ -143,6 +144,7 @@ export interface UDPTransport extends DatagramTransport {
    * default: then `write` throws for one.
    *
    * @param on Whether to permit them.
+   * @throws {TypeError} When `on` is not a boolean.
    */
   setBroadcast(on: boolean): void;
   /** Whether datagrams to a broadcast address are permitted. */
@@ -324,6 +326,7 @@ class UDPPort extends DatagramPort implements UDPTransport {
   }
 
   setMulticastLoopback(on: boolean): void {
+    checkBoolean(on, "set IP_MULTICAST_LOOP", "on");
     setSocketOption(this.fileno(), this.#loopback, on ? 1 : 0);
   }
 
@@ -332,6 +335,7 @@ class UDPPort extends DatagramPort implements UDPTransport {
   }
 
   setBroadcast(on: boolean): void {
+    checkBoolean(on, "set SO_BROADCAST", "on");
     setSocketOption(this.fileno(), SOCKET_OPTIONS.SO_BROADCAST, on ? 1 : 0);
   }
 

@@ -132,7 +132,59 @@ export interface UnixProtocol extends Protocol {
   fileDescriptorReceived?(fd: number): unknown;
 }
 
-/** The same, with a place of its own for the bytes. */
+/**
+ * The same, with a place of its own for the bytes.
+ *
+ * @example A byte that announces each descriptor
+ * ```ts
+ * import { FileDescriptor } from "@interleave/reactor";
+ * import {
+ *   connectUNIX,
+ *   listenUNIX,
+ *   type UnixBufferedProtocol,
+ *   type UnixTransport,
+ * } from "@interleave/reactor/net";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const { promise, resolve } = Promise.withResolvers<string>();
+ * class Taker implements UnixBufferedProtocol {
+ *   declare transport: UnixTransport;
+ *   readonly #byte = new Uint8Array(1);
+ *
+ *   getBuffer() {
+ *     return this.#byte;
+ *   }
+ *
+ *   bufferUpdated() {
+ *     this.transport.loseConnection();
+ *   }
+ *
+ *   fileDescriptorReceived(fd: number) {
+ *     using taken = FileDescriptor.adopt(fd);
+ *     const bytes = new Uint8Array(5);
+ *     taken.read(bytes);
+ *     resolve(new TextDecoder().decode(bytes));
+ *   }
+ * }
+ *
+ * const path = `/tmp/taker ${crypto.randomUUID()}`;
+ * await using _port = listenUNIX(path, { buildProtocol: () => new Taker() });
+ * const [reader, writer] = FileDescriptor.pipe();
+ * writer.write(new TextEncoder().encode("hello"));
+ * connectUNIX(path, {
+ *   buildProtocol: () => ({
+ *     makeConnection(transport: UnixTransport) {
+ *       transport.sendFileDescriptor(reader);
+ *       transport.write("!");
+ *     },
+ *     dataReceived() {},
+ *   }),
+ * });
+ * assertEquals(await promise, "hello");
+ * reader.close();
+ * writer.close();
+ * ```
+ */
 export interface UnixBufferedProtocol
   extends BufferedProtocol, Pick<UnixProtocol, "fileDescriptorReceived"> {}
 

@@ -552,6 +552,9 @@ testOnBackends("joinGroup() brings what is sent there", async ({ reactor }) => {
   assertEquals(sender.getMulticastTTL(), 1);
   assert(sender.getMulticastLoopback());
   assertThrows(() => sender.setMulticastTTL(256), RangeError, '"ttl"');
+  const yes = "yes" as unknown as boolean;
+  assertThrows(() => sender.setMulticastLoopback(yes), TypeError, '"on"');
+  assertThrows(() => sender.setBroadcast(yes), TypeError, '"on"');
   const group = { hostname: GROUP, port: hostOf(members[0]!).port };
   sender.write("all", group);
   await until(() => protocols.every(({ peers }) => peers.length === 1));
