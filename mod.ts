@@ -30,6 +30,7 @@
  * | write callbacks, as for Twisted | {@linkcode Reactor.addReader}, {@linkcode Reactor.addWriter} |
  * | call later, on the reactor's clock | {@linkcode Reactor.callLater} |
  * | run in Deno's loop until told to stop | {@linkcode Reactor.run} |
+ * | run for as long as a function takes | {@linkcode react} |
  * | run in another loop | {@linkcode Reactor.interleave} with a {@linkcode Waker}, a {@linkcode NativeWaker} or a {@linkcode BlockingQueue}; {@linkcode Reactor.iterate} |
  * | run another loop beside Deno's | {@linkcode Reactor.attach} with a {@linkcode ForeignLoop} |
  * | open a dialog that blocks | {@linkcode Reactor.modal} |
@@ -92,6 +93,8 @@ export type {
 } from "./src/file_descriptor.ts";
 export { LoopingCall } from "./src/looping_call.ts";
 export type { LoopingCallOptions } from "./src/looping_call.ts";
+export { react } from "./src/react.ts";
+export type { ReactOptions } from "./src/react.ts";
 export { Reactor, reactor } from "./src/reactor.ts";
 export type {
   ReactorOptions,
