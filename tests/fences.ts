@@ -25,6 +25,10 @@ const PATIENCE = 60_000;
 /** The project's folder. */
 export const root: string = Deno.realPathSync(`${import.meta.dirname}/..`);
 
+/** Nobody is there to answer, and what is printed is compared. */
+const QUIETLY = ["--quiet", "--no-prompt"];
+const ENVIRONMENT = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
+
 /** What a module imports from beside it. */
 const LOCAL_IMPORT = / from "\.\/(.+\.ts)"/g;
 
@@ -68,7 +72,15 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** How {@linkcode Documents.run} runs a fence. */
+/** How to run a program. */
+export interface Place {
+  readonly command: string;
+  readonly args: string[];
+  readonly cwd: string;
+  readonly env: Record<string, string>;
+}
+
+/** How {@linkcode Documents.place} has a fence run. */
 export interface RunOptions {
   /**
    * The flags of its permissions.
@@ -163,31 +175,34 @@ export class Documents implements Disposable {
    * @returns What the compiler complains of; nothing if it is content.
    */
   async complaints(): Promise<string> {
-    const { code, stderr } = await deno(
-      ["check", ...this.#files],
-      this.#folder,
-    );
+    const { code, stderr } = await run({
+      command: Deno.execPath(),
+      args: ["check", "--quiet", ...this.#files],
+      cwd: this.#folder,
+      env: ENVIRONMENT,
+    });
     return code === 0 ? "" : stderr.replaceAll(`file://${this.#folder}/`, "");
   }
 
   /**
-   * Runs a fence to its end, in an empty folder. One with tests in it is run by
-   * `deno test`, since that is how its reader runs it.
+   * How to run a fence in an empty folder. One with tests in it is run by `deno
+   * test`, since that is how its reader runs it.
    */
-  async run(fence: Fence, options: RunOptions = {}): Promise<Outcome> {
+  place(fence: Fence, options: RunOptions = {}): Place {
     const { permissions = ["--allow-ffi"], args = [], env } = options;
     const command = /^Deno\.test\(/m.test(fence.text) ? "test" : "run";
     const file = `${this.#folder}/${pathOf(fence)}`;
-    const folder = Deno.makeTempDirSync();
-    try {
-      return await deno(
-        [command, "--no-prompt", "--no-check", ...permissions, file, ...args],
-        folder,
-        env,
-      );
-    } finally {
-      Deno.removeSync(folder, { recursive: true });
-    }
+    return {
+      command: Deno.execPath(),
+      args: [command, ...QUIETLY, "--no-check", ...permissions, file, ...args],
+      cwd: Deno.makeTempDirSync({ dir: this.#folder }),
+      env: { ...ENVIRONMENT, ...env },
+    };
+  }
+
+  /** Runs a fence to its end. */
+  run(fence: Fence, options?: RunOptions): Promise<Outcome> {
+    return run(this.place(fence, options));
   }
 
   /** Removes the folders. */
@@ -240,15 +255,9 @@ function pathOf({ document, line, text }: Fence): string {
   return `${document}/${name}`;
 }
 
-async function deno(
-  args: string[],
-  cwd: string,
-  env: Readonly<Record<string, string>> = {},
-): Promise<Outcome> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [args[0]!, "--quiet", ...args.slice(1)],
-    cwd,
-    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...env },
+async function run({ command, ...options }: Place): Promise<Outcome> {
+  const { code, stdout, stderr } = await new Deno.Command(command, {
+    ...options,
     signal: AbortSignal.timeout(PATIENCE),
   }).output();
   const decoder = new TextDecoder();
