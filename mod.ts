@@ -25,25 +25,25 @@
  *
  * | to | use |
  * |---|---|
- * | wait once, or again and again | {@linkcode Reactor.readable}, {@linkcode Reactor.writable}, {@linkcode Reactor.watch} |
+ * | wait once, or again and again | {@linkcode Reactor.prototype.readable Reactor.readable}, {@linkcode Reactor.prototype.writable Reactor.writable}, {@linkcode Reactor.prototype.watch Reactor.watch} |
  * | own a descriptor, with streams | {@linkcode FileDescriptor} |
- * | write callbacks, as for Twisted | {@linkcode Reactor.addReader}, {@linkcode Reactor.addWriter} |
- * | call later, on the reactor's clock | {@linkcode Reactor.callLater} |
- * | run in Deno's loop until told to stop | {@linkcode Reactor.run} |
+ * | write callbacks, as for Twisted | {@linkcode Reactor.prototype.addReader Reactor.addReader}, {@linkcode Reactor.prototype.addWriter Reactor.addWriter} |
+ * | call later, on the reactor's clock | {@linkcode Reactor.prototype.callLater Reactor.callLater} |
+ * | run in Deno's loop until told to stop | {@linkcode Reactor.prototype.run Reactor.run} |
  * | run for as long as a function takes | {@linkcode react} |
- * | run in another loop | {@linkcode Reactor.interleave} with a {@linkcode Waker}, a {@linkcode NativeWaker} or a {@linkcode BlockingQueue}; {@linkcode Reactor.iterate} |
- * | run another loop beside Deno's | {@linkcode Reactor.attach} with a {@linkcode ForeignLoop} |
- * | open a dialog that blocks | {@linkcode Reactor.modal} |
- * | see what is going on | {@linkcode Reactor.inspect} |
+ * | run in another loop | {@linkcode Reactor.prototype.interleave Reactor.interleave} with a {@linkcode Waker}, a {@linkcode NativeWaker} or a {@linkcode BlockingQueue}; {@linkcode Reactor.prototype.iterate Reactor.iterate} |
+ * | run another loop beside Deno's | {@linkcode Reactor.prototype.attach Reactor.attach} with a {@linkcode ForeignLoop} |
+ * | open a dialog that blocks | {@linkcode Reactor.prototype.modal Reactor.modal} |
+ * | see what is going on | {@linkcode Reactor.prototype.inspect Reactor.inspect} |
  *
  * Other entry points have the rest:
  *
  * | entry point | has |
  * |---|---|
- * | `./net` | connections, servers, datagrams, TLS, terminals and child processes |
- * | `./loops/glib`, `qt`, `sdl2`, `tk`, `cocoa`, `x11`, `libuv` | the loops of toolkits, as host or as guest |
- * | `./testing` | a clock that moves only when a test moves it |
- * | `./ffi` | the C library, for descriptors of your own |
+ * | {@link [net] ./net} | connections, servers, datagrams, TLS, terminals and child processes |
+ * | {@link [loops/glib] ./loops/glib}, {@link [loops/qt] qt}, {@link [loops/sdl2] sdl2}, {@link [loops/tk] tk}, {@link [loops/cocoa] cocoa}, {@link [loops/x11] x11}, {@link [loops/libuv] libuv} | the loops of toolkits, as host or as guest |
+ * | {@link [testing] ./testing} | a clock that moves only when a test moves it |
+ * | {@link [ffi] ./ffi} | the C library, for descriptors of your own |
  *
  * It needs `--allow-ffi` and no other permission, runs on Linux and macOS, and
  * opens nothing before its first use. Times are milliseconds. A descriptor is a

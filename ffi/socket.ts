@@ -310,7 +310,8 @@ export function resetOnClose(fd: number): void {
 }
 
 /**
- * What {@linkcode joinGroup} and {@linkcode leaveGroup} may be told.
+ * What {@linkcode UDPTransport.joinGroup joinGroup} and
+ * {@linkcode UDPTransport.leaveGroup leaveGroup} may be told.
  *
  * @example A group on the loopback interface
  * ```ts

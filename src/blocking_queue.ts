@@ -22,8 +22,9 @@ export interface WorkSource {
 }
 
 /**
- * The host of a synchronous program: {@linkcode BlockingQueue.get} blocks the
- * thread until there is a work item.
+ * The host of a synchronous program:
+ * {@linkcode BlockingQueue.prototype.get BlockingQueue.get} blocks the thread
+ * until there is a work item.
  *
  * Deno's own loop, promises included, stands still while a program blocks in
  * `get`. Callbacks, timers and descriptors of the reactor work.
@@ -101,7 +102,11 @@ export class BlockingQueue {
     return this.#items.shift();
   }
 
-  /** @internal */
+  /**
+   * For the reactor, which calls it when it is given the queue.
+   *
+   * @internal
+   */
   attach(source: WorkSource): void {
     if (this.#source !== undefined) {
       throw new ReactorAlreadyRunning(
@@ -111,7 +116,11 @@ export class BlockingQueue {
     this.#source = source;
   }
 
-  /** @internal */
+  /**
+   * For the reactor, which calls it at its end.
+   *
+   * @internal
+   */
   detach(): void {
     this.#source = undefined;
   }

@@ -116,8 +116,8 @@ export interface AdoptOptions {
 }
 
 /**
- * How {@linkcode FileDescriptor.readable} and
- * {@linkcode FileDescriptor.writable} make a stream.
+ * How {@linkcode FileDescriptor.prototype.readable FileDescriptor.readable} and
+ * {@linkcode FileDescriptor.prototype.writable FileDescriptor.writable} make a stream.
  *
  * @example Several files into one pipe
  * ```ts
@@ -525,7 +525,8 @@ export class FileDescriptor implements Disposable {
   }
 
   /**
-   * The same as {@linkcode FileDescriptor.close}, for `using`.
+   * The same as {@linkcode FileDescriptor.prototype.close FileDescriptor.close},
+   * for `using`.
    *
    * @example Usage
    * ```ts

@@ -10,8 +10,8 @@ import type { NativeCall } from "../ffi/native_call.ts";
 
 /**
  * An event loop that somebody else can wait for: `poll()` happens in the
- * reactor's worker, everything else on the main thread. Give one to {@linkcode
- * Reactor.attach}.
+ * reactor's worker, everything else on the main thread. Give one to
+ * {@linkcode Reactor.prototype.attach Reactor.attach}.
  *
  * The reactor calls `prepare`, waits until one of the descriptors is ready or
  * the time is over, calls `dispatch`, and begins again. Whenever callbacks of
@@ -119,7 +119,7 @@ export interface Prepared {
 }
 
 /**
- * A loop on a reactor, as returned by {@linkcode Reactor.attach}.
+ * A loop on a reactor, as returned by {@linkcode Reactor.prototype.attach Reactor.attach}.
  *
  * @example Work that no descriptor tells of
  * ```ts
@@ -159,7 +159,7 @@ export interface Attachment extends Disposable {
 }
 
 /**
- * What {@linkcode Reactor.inspect} tells of an attached loop.
+ * What {@linkcode Reactor.prototype.inspect Reactor.inspect} tells of an attached loop.
  *
  * @example What an attached loop waits for
  * ```ts

@@ -25,7 +25,7 @@ import { reactor } from "./reactor.ts";
 import { isThenable } from "./thenable.ts";
 
 /**
- * Options of {@linkcode LoopingCall.start}.
+ * Options of {@linkcode LoopingCall.prototype.start LoopingCall.start}.
  *
  * @example A sign of life, but not at once
  * ```ts

@@ -50,7 +50,7 @@ export interface ReactOptions extends RunOptions {
  * the reactor has ended, and the shared one with it for good. `undefined` if
  * `main` goes along with a stop, by rejecting with the signal's reason, or was
  * never called because of one. Rejects with any other error of `main`'s; as
- * {@linkcode Reactor.run} does if the reactor fails; and so, without calling
+ * {@linkcode Reactor.prototype.run Reactor.run} does if the reactor fails; and so, without calling
  * `main`, if it cannot run, with `Deno.errors.BadResource` if it is closed.
  * @throws {TypeError} When `main` is not a function, or an option is of the
  * wrong type.

@@ -158,7 +158,7 @@ export interface ReactorOptions {
 }
 
 /**
- * Options of {@linkcode Reactor.run} and {@linkcode Reactor.interleave}.
+ * Options of {@linkcode Reactor.prototype.run Reactor.run} and {@linkcode Reactor.prototype.interleave Reactor.interleave}.
  *
  * @example A host of one's own that SIGTERM ends in order
  * ```ts
@@ -188,7 +188,7 @@ export interface RunOptions {
 }
 
 /**
- * What {@linkcode Reactor.inspect} returns.
+ * What {@linkcode Reactor.prototype.inspect Reactor.inspect} returns.
  *
  * @example What a program that does not end is waiting for
  * ```ts
@@ -218,7 +218,7 @@ export interface ReactorReport {
   readonly label: string | undefined;
   /** How it asks the kernel. */
   readonly backend: "epoll" | "poll";
-  /** See {@linkcode Reactor.running}. */
+  /** See {@linkcode Reactor.prototype.running Reactor.running}. */
   readonly running: boolean;
   /** Where its work items run at present. */
   readonly host: "none" | "deno" | "iterate" | "waker" | "queue" | "native";
@@ -1084,8 +1084,8 @@ export class Reactor implements AsyncDisposable {
    * @param fd The descriptor.
    * @param options A signal that ends the wait, a label, and whether it keeps
    * the process alive.
-   * @returns How the descriptor is. Rejects as {@linkcode Reactor.readable}
-   * does.
+   * @returns How the descriptor is. Rejects as
+   * {@linkcode Reactor.prototype.readable Reactor.readable} does.
    *
    * @example Usage
    * ```ts

@@ -11,8 +11,8 @@ import type { Descriptors, Observer } from "./descriptors.ts";
 import { type PendingError, type Readiness, readinessOf } from "./readiness.ts";
 
 /**
- * Options of {@linkcode Reactor.readable}, {@linkcode Reactor.writable} and
- * {@linkcode Reactor.watch}.
+ * Options of {@linkcode Reactor.prototype.readable Reactor.readable}, {@linkcode Reactor.prototype.writable Reactor.writable} and
+ * {@linkcode Reactor.prototype.watch Reactor.watch}.
  *
  * @example A wait with an end
  * ```ts

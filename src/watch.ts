@@ -32,8 +32,8 @@ import {
 import type { CheckedWaitOptions } from "./wait.ts";
 
 /**
- * What {@linkcode Reactor.watch} returns: an endless series of answers, one
- * whenever the descriptor is ready.
+ * What {@linkcode Reactor.prototype.watch Reactor.watch} returns: an endless series
+ * of answers, one whenever the descriptor is ready.
  *
  * @example Reading lines from a pipe
  * ```ts

@@ -88,7 +88,10 @@ export interface ConnectPathOptions {
   hostname?: undefined;
   /** There is none: see {@linkcode ConnectOptions}. */
   port?: undefined;
-  /** There is none. Call {@linkcode Connection.startTLS} instead. */
+  /**
+   * There is none. Call
+   * {@linkcode Connection.prototype.startTLS Connection.startTLS} instead.
+   */
   tls?: undefined;
   /** Gives up when it is aborted. Once there is a connection it does nothing. */
   signal?: AbortSignal;

@@ -100,7 +100,11 @@ export class Connection<A extends Address = Address>
   readonly #protocol: ConnectionProtocol;
   #denoConn: DenoConn<A> | undefined;
 
-  /** @internal */
+  /**
+   * For `connect()` and `listen()`, which make it.
+   *
+   * @internal
+   */
   constructor(transport: Transport, protocol: ConnectionProtocol) {
     this.#transport = transport;
     this.#protocol = protocol;

@@ -11,14 +11,15 @@ import type { Address } from "./address.ts";
 import type { Connection, ConnectionProtocol } from "./connection.ts";
 
 /**
- * What {@linkcode Connection.toDenoConn} gives: a `Deno.Conn`, and if it is one of
- * TCP, a `Deno.TcpConn`. Code that reads and writes Deno's connections takes it,
- * such as that of `@std/io`.
+ * What {@linkcode Connection.prototype.toDenoConn Connection.toDenoConn} gives: a
+ * `Deno.Conn`, and if it is one of TCP, a `Deno.TcpConn`. Code that reads and
+ * writes Deno's connections takes it, such as that of `@std/io`.
  *
- * Errors are Deno's: `BadResource` after {@linkcode DenoConn.close},
- * `ConnectionReset` when the peer has reset the connection, `BrokenPipe` when
- * nothing can be sent any more, `ConnectionAborted` when this side has given it
- * up or its reactor has stopped. What the reactor says is their `cause`.
+ * Errors are Deno's: `BadResource` after
+ * {@linkcode DenoConn.prototype.close DenoConn.close}, `ConnectionReset` when the
+ * peer has reset the connection, `BrokenPipe` when nothing can be sent any more,
+ * `ConnectionAborted` when this side has given it up or its reactor has stopped.
+ * What the reactor says is their `cause`.
  *
  * It is not one of Deno's resources: functions that take the connection out of
  * Deno's hands, as the upgrade to TLS by `Deno.startTls` and the HTTP server of
@@ -56,7 +57,11 @@ export class DenoConn<A extends Address = Address> implements Deno.Conn<A> {
   readonly #protocol: ConnectionProtocol;
   #closed = false;
 
-  /** @internal */
+  /**
+   * For `toDenoConn()`, which makes it.
+   *
+   * @internal
+   */
   constructor(connection: Connection<A>, protocol: ConnectionProtocol) {
     this.#connection = connection;
     this.#protocol = protocol;
@@ -72,14 +77,17 @@ export class DenoConn<A extends Address = Address> implements Deno.Conn<A> {
     return this.#connection.getPeer();
   }
 
-  /** See {@linkcode Connection.readable}. Reads and it can take turns. */
+  /**
+   * See {@linkcode Connection.prototype.readable Connection.readable}. Reads and
+   * it can take turns.
+   */
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
     return this.#connection.readable;
   }
 
   /**
-   * See {@linkcode Connection.writable}. Closing it closes this side's half only,
-   * while that of Deno's own closes the connection.
+   * See {@linkcode Connection.prototype.writable Connection.writable}. Closing it
+   * closes this side's half only, while that of Deno's own closes the connection.
    */
   get writable(): WritableStream<Uint8Array | string> {
     return this.#connection.writable;

@@ -99,7 +99,10 @@ export interface ListenPathOptions extends UnixPathOptions {
   hostname?: undefined;
   /** There is none: see {@linkcode ListenOptions}. */
   port?: undefined;
-  /** There is none. Call {@linkcode Connection.startTLS} instead. */
+  /**
+   * There is none. Call
+   * {@linkcode Connection.prototype.startTLS Connection.startTLS} instead.
+   */
   tls?: undefined;
   /** Stops listening when it is aborted. Connections that there are go on. */
   signal?: AbortSignal;

@@ -9,7 +9,7 @@
  * | to | use |
  * |---|---|
  * | connect, with promises and streams | {@linkcode connect}, {@linkcode listen} |
- * | the same, as `Deno.Conn` | {@linkcode Connection.toDenoConn} |
+ * | the same, as `Deno.Conn` | {@linkcode Connection.prototype.toDenoConn Connection.toDenoConn} |
  * | connect, with callbacks, as for Twisted | {@linkcode connectTCP}, {@linkcode listenTCP}, {@linkcode connectUNIX}, {@linkcode listenUNIX} |
  * | the same, encrypted | {@linkcode connectSSL}, {@linkcode listenSSL}, {@linkcode Transport.startTLS}, the option `tls` |
  * | send and receive datagrams | {@linkcode listenUDP}, {@linkcode listenUNIXDatagram}, {@linkcode connectUNIXDatagram} |
