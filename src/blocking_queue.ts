@@ -74,7 +74,8 @@ export class BlockingQueue {
   /**
    * Takes the next work item, blocking this thread until there is one.
    *
-   * @param ms How long to block at most, in milliseconds. @default {Infinity}
+   * @param ms How long to block at most, in milliseconds. Without it, as long as
+   * it takes.
    * @returns The work item: call it. `undefined` after `ms`; also, without an
    * `ms`, at once when none can come any more, since the reactor has ended or
    * the work item taken before has not returned, so that `while ((work =

@@ -444,7 +444,7 @@ export class Reactor implements AsyncDisposable {
   /**
    * Runs on Deno's own loop, until `stop()` or `crash()`.
    *
-   * @param options Whether signals call `stop()`. @default {{ signals: true }}
+   * @param options Whether signals call `stop()`; they do unless told otherwise.
    * @returns Resolves after the last 'after' trigger of "shutdown", or after
    * `crash()`. Rejects with {@linkcode ReactorAlreadyRunning} if the reactor
    * was started before, other than by itself, with {@linkcode
@@ -485,7 +485,7 @@ export class Reactor implements AsyncDisposable {
    * @param waker Takes work items to where the host runs things, or a queue to
    * take them from, or how the worker asks a toolkit to run them. Without one,
    * they run on Deno's own loop.
-   * @param options Whether signals call `stop()`. @default {{ signals: false }}
+   * @param options Whether signals call `stop()`; they do not unless told so.
    * @throws {TypeError} When `waker` is none of these, or a member of a native
    * waker is of the wrong type.
    * @throws {ReactorAlreadyRunning} When the reactor was started before, other
@@ -1383,7 +1383,7 @@ export class Reactor implements AsyncDisposable {
    * on a loop.
    *
    * @param ms How long to block at most if there is nothing to do, in
-   * milliseconds; -1 until something happens. @default {0}
+   * milliseconds; -1 until something happens. The default is 0.
    * @returns Whether anything ran.
    * @throws {TypeError} When `ms` is not a number.
    * @throws {RangeError} When `ms` is neither -1 nor a finite number of at

@@ -32,13 +32,19 @@ async function document(...args: string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** What a module's documentation links to, in the text of all that it exports. */
+/** All texts in a module's documentation. */
+function* textsIn(doc: unknown): Generator<string> {
+  if (typeof doc === "string") yield doc;
+  else if (typeof doc === "object" && doc !== null) {
+    for (const value of Object.values(doc)) yield* textsIn(value);
+  }
+}
+
+/** What the texts link to. */
 function* targetsIn(doc: unknown): Generator<string> {
-  if (typeof doc === "string") {
-    const link = /\{@link(?:code|plain)?\s+([^}|\s]+)/g;
-    for (const [, target] of doc.matchAll(link)) yield target!;
-  } else if (typeof doc === "object" && doc !== null) {
-    for (const value of Object.values(doc)) yield* targetsIn(value);
+  const link = /\{@link(?:code|plain)?\s+([^}|\s]+)/g;
+  for (const text of textsIn(doc)) {
+    for (const [, target] of text.matchAll(link)) yield target!;
   }
 }
 
@@ -91,6 +97,15 @@ Deno.test("the reference has a page for everything, and its links lead there", a
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
+});
+
+Deno.test("the reference shows no tag as it was written", async () => {
+  const { nodes } = JSON.parse(await document("--json"));
+  // A tag begins its line; elsewhere it is text, and shown with its braces.
+  const shown = [...textsIn(nodes)].flatMap((text) =>
+    text.match(/.*@(default|throws|returns|see)\b.*/g) ?? []
+  );
+  assertEquals(shown, []);
 });
 
 Deno.test("the first page of the reference leads to every entry point", async () => {
