@@ -13,7 +13,6 @@ import {
 } from "@std/assert";
 import { walkTokens } from "npm:marked@^18";
 import { type Fence, fencesIn, parse, placeOf } from "./fences.ts";
-import { leaveOut } from "./left_out.ts";
 import { layOutRegistry } from "./registry.ts";
 
 const README = "README.md";
@@ -151,15 +150,7 @@ Deno.test("the fences in TypeScript agree with the package's types", async () =>
 
 for (const fence of fences) {
   if (fence.language !== "ts") continue;
-  const name = `${placeOf(fence)} runs with --allow-ffi alone`;
-  if (fence.attributes.includes("no-assert")) {
-    leaveOut(
-      name,
-      "it needs a toolkit and does not end, so its types are checked",
-    );
-    continue;
-  }
-  Deno.test(name, async () => {
+  Deno.test(`${placeOf(fence)} runs with --allow-ffi alone`, async () => {
     await using reader = await Reader.arrive(PROJECT);
     reader.paste(fence);
     await reader.types("deno run --allow-ffi main.ts");
