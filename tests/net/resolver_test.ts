@@ -166,13 +166,17 @@ testBackends(
     const { reactor } = bench;
     reactor.interleave();
     const thrown = [new Error("One"), new Error("Two")];
-    lookUp(reactor, "localhost", () => {
-      throw thrown[0];
-    });
-    lookUp(reactor, "127.0.0.1", () => {
-      throw thrown[1];
-    });
+    // Each look-up has a thread of its own: any of them may be the last.
+    const called = ["localhost", "127.0.0.1"].map((name, i) =>
+      new Promise<void>((resolve) =>
+        lookUp(reactor, name, () => {
+          resolve();
+          throw thrown[i];
+        })
+      )
+    );
     assertLoopback(await answer(reactor, "localhost"));
+    await Promise.all(called);
     assertLoopback(await answer(reactor, "localhost"));
     assertEquals(new Set(bench.takeErrors()), new Set(thrown));
   },
