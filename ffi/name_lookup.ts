@@ -2,8 +2,7 @@
  * The program of the worker that looks host names up.
  *
  * {@linkcode lookUpNames} is one closure-free function, because it reaches the
- * worker as its own source text in a `data:` URL, like the one in
- * `poll_loop.ts`.
+ * worker as its own source text, like the one in `poll_loop.ts`.
  *
  * `getaddrinfo` blocks for as long as the name servers take, up to half a
  * minute. The worker does not block with it: each call runs on a thread of a

@@ -2,11 +2,11 @@
  * The worker's whole program: wait until armed, `poll()`, report; again.
  *
  * {@linkcode pollLoop} is one closure-free function, because it reaches the
- * worker as its own source text in a `data:` URL. That is the only form that
- * needs no permission besides `--allow-ffi`, be it from a checkout, from a
- * registry, offline or in a compiled program: a worker from a file would need
- * permission to read that file, and one from a registry would not be in the
- * module graph.
+ * worker as its own source text, which is run there as a script. That needs no
+ * permission besides `--allow-ffi`, be it from a checkout, from a registry,
+ * offline or in a compiled program: a worker from a file would need permission
+ * to read that file, one from a registry would not be in the module graph, and
+ * of one from a `data:` URL Deno keeps that URL when it is gone.
  *
  * ## The hand-over
  *

@@ -451,10 +451,14 @@ function startPollLoop(data: WorkerData): Worker {
   }`;
   // Of node:worker_threads, because a web Worker could not be unref'ed: it
   // would hold the process for as long as poll() blocks.
-  return new Worker(
-    new URL(`data:text/javascript,${encodeURIComponent(source)}`),
+  return new Worker(source, {
+    // Not a module, since Deno keeps the address of a worker's module for ever,
+    // and that of a `data:` URL is the whole program, 10 KB with each worker.
+    eval: true,
+    workerData: data,
+    transferList: [data.port],
     // Without an `env` it would be given a copy of this process's, for which
     // Deno asks whoever sits at the terminal.
-    { workerData: data, transferList: [data.port], env: {} },
-  );
+    env: {},
+  });
 }

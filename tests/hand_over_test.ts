@@ -355,7 +355,7 @@ Deno.test("HandOver tells of a worker whose program cannot be run", async () => 
     const { Worker } = threads;
     threads.Worker = class extends Worker {
       constructor(_, options) {
-        super(new URL("data:text/javascript,throw new Error('broken')"), options);
+        super("throw new Error('broken')", options);
       }
     };
     const table = new Int32Array(new SharedArrayBuffer(8));

@@ -85,12 +85,15 @@ export class LookupThread implements ReadDescriptor {
         const threads = process.getBuiltinModule("node:worker_threads");
         (${lookUpNames})(threads.workerData);
       }`;
-      this.#worker = new Worker(
-        new URL(`data:text/javascript,${encodeURIComponent(source)}`),
-        // As in `hand_over.ts`: without an `env` it would be given a copy of
-        // this process's, which takes a permission.
-        { workerData: data, transferList: [port2], env: {} },
-      );
+      // As in `hand_over.ts`: no module, which would be kept, and an `env`,
+      // without which it would be given a copy of this process's, which takes a
+      // permission.
+      this.#worker = new Worker(source, {
+        eval: true,
+        workerData: data,
+        transferList: [port2],
+        env: {},
+      });
     } catch (error) {
       closeDescriptor(output);
       closeDescriptor(input);
