@@ -74,8 +74,6 @@ export type EpollCalls =
 export interface EpollSetOptions {
   /** @default {libc() and linux()} */
   libc?: EpollCalls;
-  /** Tells files apart. @default {new FileIdentities()} */
-  identities?: FileIdentities;
 }
 
 /** See the module's documentation. */
@@ -120,13 +118,12 @@ export class EpollSet implements ReadinessSet {
    * so does this set.
    */
   readonly #alwaysReady = new Map<number, AlwaysReady>();
-  readonly #identities: FileIdentities;
+  readonly #identities = new FileIdentities();
 
   /** Makes an empty set: three descriptors. */
   constructor(options: EpollSetOptions = {}) {
     this.#libc = options.libc ?? linux();
     this.#posix = options.libc ?? libc();
-    this.#identities = options.identities ?? new FileIdentities();
     const { epoll_create1, eventfd, timerfd_create } = this.#libc;
     const { CLOEXEC, NONBLOCK } = LINUX_ONLY;
     const action = "Cannot make an epoll set";

@@ -73,6 +73,8 @@ const ROWS: readonly Row[] = [
   ["ENOTSOCK", 88, 38, "not a socket"],
   ["EDESTADDRREQ", 89, 39, "destination address required"],
   ["EMSGSIZE", 90, 40, "message too long"],
+  ["EPROTOTYPE", 91, 41, "wrong protocol for this socket"],
+  ["ENOPROTOOPT", 92, 42, "no such option"],
   ["EPROTONOSUPPORT", 93, 43, "protocol not supported"],
   ["EOPNOTSUPP", 95, 102, "operation not supported"],
   ["EAFNOSUPPORT", 97, 47, "address family not supported"],
@@ -85,11 +87,14 @@ const ROWS: readonly Row[] = [
   ["ENOBUFS", 105, 55, "no buffer space"],
   ["EISCONN", 106, 56, "already connected"],
   ["ENOTCONN", 107, 57, "not connected"],
+  ["ETOOMANYREFS", 109, 59, "too many descriptors on their way"],
   ["ETIMEDOUT", 110, 60, "timed out"],
   ["ECONNREFUSED", 111, 61, "connection refused"],
   ["EHOSTUNREACH", 113, 65, "host unreachable"],
   ["EALREADY", 114, 37, "already in progress"],
   ["EINPROGRESS", 115, 36, "in progress"],
+  ["EDQUOT", 122, 69, "quota exceeded"],
+  ["ECANCELED", 125, 89, "cancelled"],
 ];
 
 /** Deno's classes for the errors that have one. */

@@ -51,7 +51,8 @@ export class FileIdentities {
    * @returns Which file it is, or the errno that says why there is none.
    */
   identify(fd: number): FileIdentity | number {
-    if (libc().fstat(fd, status) !== 0) return whyNoStatus(fd);
+    const reason = look(fd);
+    if (reason !== 0) return reason;
     const kind = onLinux ? status[MODE]! & S_IFMT : undefined;
     const access = kind === S_IFIFO ? accessOf(fd) : undefined;
     const anonymous = kind === ANONYMOUS && this.#testify(fd);
@@ -87,7 +88,7 @@ export class FileIdentities {
       const MOD = LINUX_ONLY.EPOLL_CTL_MOD;
       return epoll_ctl(this.#witness, MOD, fd, this.#event) === 0;
     }
-    return libc().fstat(fd, status) === 0 && status[0] === identity.device &&
+    return look(fd) === 0 && status[0] === identity.device &&
       status[2] === identity.inodeLow && status[3] === identity.inodeHigh &&
       (identity.access === undefined || identity.access === accessOf(fd));
   }
@@ -110,10 +111,16 @@ function accessOf(fd: number): number {
   return libc().fcntl(fd, POSIX.F_GETFL, 0) & O_ACCMODE;
 }
 
-/** Looks until errno says the same twice: one look is not always to be trusted. */
-function whyNoStatus(fd: number): number {
-  for (let before = errno();;) {
-    libc().fstat(fd, status);
+/**
+ * Looks at the file of a number. One look is not always to be trusted: what fails
+ * is made again until errno says the same twice.
+ *
+ * @returns 0, or the errno.
+ */
+function look(fd: number): number {
+  const { fstat } = libc();
+  for (let before = 0;;) {
+    if (fstat(fd, status) === 0) return 0;
     const now = errno();
     if (now === before) return now;
     before = now;

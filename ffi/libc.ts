@@ -162,6 +162,29 @@ export function linux(): LinuxLibc {
 }
 
 /**
+ * Puts other functions in the place of the C library's, for all of the package:
+ * the seam where faults of the system are tried. Who has taken a function from
+ * {@linkcode libc} already keeps it.
+ *
+ * @param calls Those that are to be others.
+ * @returns Puts back what was there before when it is disposed of.
+ */
+export function substitute(calls: Partial<Libc & LinuxLibc>): Disposable {
+  const before = opened ??= open();
+  const { posix, linux } = before;
+  opened = {
+    ...before,
+    posix: { ...posix, ...calls },
+    linux: linux && { ...linux, ...calls },
+  };
+  return {
+    [Symbol.dispose]() {
+      opened = before;
+    },
+  };
+}
+
+/**
  * How often a number may have changed hands: calls of `close` and `dup2`
  * through {@linkcode libc}. As long as it stands still, a descriptor that was
  * looked at need not be looked at again.

@@ -41,8 +41,6 @@ export type PollCalls =
 export interface PollSetOptions {
   /** With `eventfd` on Linux. @default {libc() and linux()} */
   libc?: PollCalls;
-  /** Tells files apart. @default {new FileIdentities()} */
-  identities?: FileIdentities;
 }
 
 /** See the module's documentation. */
@@ -67,7 +65,7 @@ export class PollSet implements ReadinessSet {
   readonly #files: (FileIdentity | undefined)[] = [];
   #count = 0;
   readonly #slots = new Map<number, number>();
-  readonly #identities: FileIdentities;
+  readonly #identities = new FileIdentities();
   readonly #wakeEnds: readonly [read: number, write: number];
   readonly #wakeBytes = new Uint8Array(8).fill(1);
   #wakePending = false;
@@ -75,7 +73,6 @@ export class PollSet implements ReadinessSet {
   /** Makes an empty set: one or two descriptors, for wake-ups. */
   constructor(options: PollSetOptions = {}) {
     this.#libc = options.libc ?? libc();
-    this.#identities = options.identities ?? new FileIdentities();
     this.#wakeEnds = makeWake(options.libc);
     this.#append(this.#wakeEnds[0], INTERNAL, POLL.IN, undefined);
   }

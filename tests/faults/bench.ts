@@ -39,7 +39,7 @@ export class FaultBench implements AsyncDisposable {
   ) {
     this.backend = backend;
     this.#workers = workers;
-    const { calls: libc, identities } = this.libc;
+    const libc = this.libc.calls;
     this.reactor = makeReactor({
       ...options,
       backend,
@@ -50,9 +50,7 @@ export class FaultBench implements AsyncDisposable {
       },
     }, {
       set: () =>
-        backend === "epoll"
-          ? new EpollSet({ libc, identities })
-          : new PollSet({ libc, identities }),
+        backend === "epoll" ? new EpollSet({ libc }) : new PollSet({ libc }),
       handOver: workers?.handOver,
     });
   }

@@ -113,15 +113,9 @@ export const FAILURES: Readonly<Record<FailingCall, Failures>> = {
   },
 };
 
-/** Linux's numbers of those that the package has no name for. */
-const UNNAMED: Readonly<Record<string, number>> = {
-  ECANCELED: 125,
-  EDQUOT: 122,
-};
-
 /** The number of an errno. */
 export function numberOf(name: string): number {
-  const number = ERRNO[name] ?? UNNAMED[name];
+  const number = ERRNO[name];
   if (number === undefined) throw new RangeError(`No errno is called ${name}`);
   return number;
 }

@@ -1,13 +1,12 @@
 /**
- * The system calls of a readiness set, which fail, are short or late as a test
- * says. What is not struck is the C library's own.
+ * System calls that fail, are short or late as a test says: those of a readiness
+ * set, and those of all the package. What is not struck is the C library's own.
  *
  * @module
  */
 
 import type { EpollCalls } from "../../ffi/epoll_set.ts";
-import { FileIdentities, type FileIdentity } from "../../ffi/file_identity.ts";
-import { libc, libcPath, linux } from "../../ffi/libc.ts";
+import { libc, libcPath, linux, substitute } from "../../ffi/libc.ts";
 import type { PollCalls } from "../../ffi/poll_set.ts";
 import { onLinux } from "../descriptors.ts";
 import { numberOf } from "./errnos.ts";
@@ -16,8 +15,8 @@ import { Schedule, type Which } from "./schedule.ts";
 /** All of them, for either set. */
 export type Calls = EpollCalls & Required<PollCalls>;
 
-/** The name of a call, or of what tells files apart. */
-export type CallName = keyof Calls | "fstat";
+/** The name of a call. */
+export type CallName = keyof Calls | (typeof OTHERS)[number];
 
 /** What a call does that is struck. */
 export type Effect =
@@ -35,7 +34,8 @@ export interface Fault {
   /** @default {"always"} */
   readonly which?: Which;
   /** Only with such arguments. */
-  readonly when?: (...args: number[]) => boolean;
+  // deno-lint-ignore no-explicit-any -- Numbers and memory, as the call has them.
+  readonly when?: (...args: any[]) => boolean;
 }
 
 /** A fault that is on. */
@@ -62,6 +62,45 @@ const NAMES: readonly (keyof Calls)[] = [
   "timerfd_settime",
 ];
 
+/** Those that nothing is given by its constructor. */
+const OTHERS = [
+  "accept",
+  "accept4",
+  "bind",
+  "connect",
+  "fstat",
+  "getsockopt",
+  "listen",
+  "pipe2",
+  "pollElsewhere",
+  "ppoll",
+  "readlink",
+  "recv",
+  "recvfrom",
+  "recvmsg",
+  "send",
+  "sendmsg",
+  "sendto",
+  "socket",
+  "socketpair",
+  "syscall",
+  "waitpid",
+] as const;
+
+/** Where a call has the length of what it moves. */
+const LENGTHS: Readonly<Record<string, number>> = {
+  epoll_wait: 2,
+  read: 2,
+  recv: 2,
+  recvfrom: 2,
+  send: 2,
+  sendto: 2,
+  write: 2,
+};
+
+/** In a `struct msghdr` and what follows it in `ffi/socket.ts`: the length. */
+const MESSAGE_LENGTH = 72;
+
 /** What they return is a descriptor of the caller's. */
 const OPENING: readonly string[] = [
   "epoll_create1",
@@ -82,8 +121,6 @@ const errno = new Int32Array(
 export class FaultyLibc {
   /** What a set is given. */
   readonly calls: Calls;
-  /** What a set is given to tell files apart. */
-  readonly identities: FileIdentities;
   /** The descriptors that were opened through it and not closed. */
   readonly open: Set<number> = new Set();
   /** The numbers that were closed through it without having been opened. */
@@ -96,15 +133,25 @@ export class FaultyLibc {
       ...(onLinux ? linux() : {}),
       ...libc(),
     } as unknown as Record<string, Call>;
-    const calls: Record<string, Call> = {};
-    for (const name of NAMES) {
-      calls[name] = (...args) => this.#call(name, args);
-    }
-    this.calls = calls as unknown as Calls;
-    this.identities = new FaultyIdentities((fd) => {
-      const effect = this.#effect("fstat", [fd]);
-      return effect && "errno" in effect ? numberOf(effect.errno) : 0;
-    });
+    this.calls = this.#wrap(
+      NAMES,
+      (name, args) => this.#countedCall(name, args),
+    );
+  }
+
+  /**
+   * From now on all of the package calls it, until what is returned is disposed
+   * of. What is opened so is not counted here.
+   *
+   * @param names Which calls it makes through it; the system need not have them.
+   */
+  everywhere(...names: CallName[]): Disposable {
+    return substitute(
+      this.#wrap(
+        names.filter((name) => name in this.#real),
+        (name, args) => this.#call(name, args),
+      ),
+    );
   }
 
   /** From now on it goes wrong, until what is returned is disposed of. */
@@ -128,10 +175,30 @@ export class FaultyLibc {
     this.#faults.length = 0;
   }
 
-  #call(name: string, args: unknown[]): number {
+  #wrap(
+    names: readonly string[],
+    call: (name: string, args: unknown[]) => number,
+  ): Calls {
+    return Object.fromEntries(
+      names.map((name) => [name, (...args: unknown[]) => call(name, args)]),
+    ) as never;
+  }
+
+  #countedCall(name: string, args: unknown[]): number {
+    return this.#call(name, args, (result) => this.#record(name, args, result));
+  }
+
+  #call(
+    name: string,
+    args: unknown[],
+    record: (result: number) => void = () => {},
+  ): number {
     const effect = this.#effect(name, args);
+    if (name === "pollElsewhere" && effect !== undefined) {
+      return elsewhere(effect, () => this.#real[name]!(...args)) as never;
+    }
     if (effect !== undefined && "errno" in effect) {
-      if (effect.after) this.#record(name, args, this.#real[name]!(...args));
+      if (effect.after) record(this.#real[name]!(...args));
       errno[0] = numberOf(effect.errno);
       return -1;
     }
@@ -139,7 +206,7 @@ export class FaultyLibc {
     const result = effect !== undefined && "short" in effect
       ? this.#shortened(name, args, effect.short)
       : this.#real[name]!(...args);
-    this.#record(name, args, result);
+    record(result);
     return result;
   }
 
@@ -166,16 +233,34 @@ export class FaultyLibc {
 
   #shortened(name: string, args: unknown[], most: number): number {
     const call = this.#real[name]!;
-    if (name === "epoll_wait") {
-      const [set, events, length, timeout] = args;
-      return call(set, events, Math.min(length as number, most), timeout);
+    const at = LENGTHS[name];
+    if (at !== undefined) {
+      return call(...args.with(at, Math.min(args[at] as number, most)));
+    }
+    if (name === "sendmsg" || name === "recvmsg") {
+      const { buffer } = args[1] as Uint8Array;
+      const [length] = new Uint32Array(buffer, MESSAGE_LENGTH, 1);
+      new Uint32Array(buffer, MESSAGE_LENGTH, 1)[0] = Math.min(length!, most);
+      return call(...args);
     }
     const result = call(...args);
-    if (name === "poll" && result > most) {
+    if (name.endsWith("poll") && result > most) {
       keepFirst(args[0] as Int32Array, args[1] as number, most);
     }
     return Math.min(result, most);
   }
+}
+
+/** A call that another thread makes. */
+async function elsewhere(effect: Effect, call: () => unknown): Promise<number> {
+  if ("errno" in effect) return -1;
+  if ("late" in effect) {
+    await new Promise<void>((resolve) => {
+      // One that never comes sets no timer.
+      if (effect.late < Infinity) setTimeout(resolve, effect.late);
+    });
+  }
+  return await call() as number;
 }
 
 /** Has a table of `poll()` tell of the first ones that are ready only. */
@@ -184,25 +269,6 @@ function keepFirst(table: Int32Array, count: number, most: number): void {
   for (let i = 0; i < count; i++) {
     if (table[2 * i + 1]! >>> 16 === 0) continue;
     if (found++ >= most) table[2 * i + 1]! &= 0xffff;
-  }
-}
-
-/** Files that cannot be looked at, now and then. */
-class FaultyIdentities extends FileIdentities {
-  readonly #fstat: (fd: number) => number;
-
-  /** @param fstat Returns the errno that it is to fail with, or 0. */
-  constructor(fstat: (fd: number) => number) {
-    super();
-    this.#fstat = fstat;
-  }
-
-  override identify(fd: number): FileIdentity | number {
-    return this.#fstat(fd) || super.identify(fd);
-  }
-
-  override matches(fd: number, identity: FileIdentity): boolean {
-    return this.#fstat(fd) === 0 && super.matches(fd, identity);
   }
 }
 
