@@ -11,6 +11,10 @@
  * Such a call keeps the process alive, and cannot be told not to: it is made only
  * while the reactor does so itself.
  *
+ * The pool has 32 threads (Deno's runtime/tokio_util.rs). When others keep all of
+ * them, by opening FIFOs for example, the call does not even begin. No wait is
+ * long, so one that does not come back tells of that, and a worker takes over.
+ *
  * @module
  */
 
@@ -25,11 +29,14 @@ const QUIET = 20;
 /** After so long without a quiet moment there will be none. In milliseconds. */
 const LONG = 200;
 
+/** After so long a wait has not begun. In milliseconds. */
+const STUCK = 250;
+
 /** What a wait in the pool has to say, while it is armed. */
 export interface PoolWaitListener {
   /** There is something in the set. */
   reported(): void;
-  /** Nothing has happened for a while. */
+  /** Nothing has happened for a while, as far as anybody can tell. */
   quiet(): void;
   /** There is something in the set, and always was. */
   busy(): void;
@@ -43,6 +50,8 @@ export class PoolWait {
   /** When it was armed first. */
   #begun: number | undefined;
   #waiting: Promise<void> | undefined;
+  /** Somebody looks whether waits come back. */
+  #watched = false;
 
   /** @param set One that is a single descriptor, which nobody replaces. */
   constructor(set: ReadinessSet, listener: PoolWaitListener) {
@@ -60,6 +69,7 @@ export class PoolWait {
     this.#begun ??= monotonic();
     if (this.#waiting === undefined) this.#waiting = this.#wait(timeout);
     else if (timeout === 0) this.#wake();
+    void this.#watch();
   }
 
   /** Whatever comes of the wait under way, nobody is told. */
@@ -70,13 +80,13 @@ export class PoolWait {
   /**
    * Tells nobody of anything any more.
    *
-   * @returns Settles when no wait is under way.
+   * @returns Settles when no wait is under way, but for one that has not begun.
    */
   end(): Promise<void> {
     this.#armed = false;
     if (this.#waiting === undefined) return Promise.resolve();
     this.#wake();
-    return this.#waiting;
+    return Promise.race([this.#waiting, elapsed(STUCK)]);
   }
 
   #wake(): void {
@@ -95,8 +105,31 @@ export class PoolWait {
     this.#waiting = undefined;
     if (!this.#armed) return;
     this.#armed = false;
-    if (ready === 0 && wait > 0) this.#listener.quiet();
+    if (ready < 0 || ready === 0 && wait > 0) this.#listener.quiet();
     else if (monotonic() - this.#begun! > LONG) this.#listener.busy();
     else this.#listener.reported();
   }
+
+  /** Gives up a wait that does not come back. */
+  async #watch(): Promise<void> {
+    if (this.#watched) return;
+    this.#watched = true;
+    const waiting = this.#waiting;
+    await elapsed(STUCK);
+    this.#watched = false;
+    if (!this.#armed) return;
+    if (this.#waiting !== waiting) return this.#watch();
+    this.#armed = false;
+    this.#listener.quiet();
+  }
+}
+
+const never = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Resolves after so many milliseconds. Unlike a timer of Deno's it loads nothing
+ * and does not keep the process alive.
+ */
+async function elapsed(ms: number): Promise<void> {
+  await Atomics.waitAsync(never, 0, 0, ms).value;
 }
