@@ -90,8 +90,11 @@ export class DenoLoop {
     return (table[1]! >>> 16) !== 0 ? "ours" : "theirs";
   }
 
-  /** Whether Deno has something to do, as far as descriptors tell. */
+  /**
+   * Whether Deno has something to do, as far as descriptors tell. If they do not
+   * tell, it may have.
+   */
   get isReady(): boolean {
-    return libc().poll(this.#theirs, 1, 0) > 0;
+    return libc().poll(this.#theirs, 1, 0) !== 0;
   }
 }

@@ -10,6 +10,7 @@
  * @module
  */
 
+import { interrupted } from "./errno.ts";
 import { libc } from "./libc.ts";
 
 /**
@@ -79,15 +80,24 @@ export class LentDescriptors {
     return this.table[2 * i + 1]! >> 16;
   }
 
-  /** Looks at the lent descriptors, without waiting. */
+  /**
+   * Looks at the lent descriptors, without waiting.
+   *
+   * @throws {SystemError} When the system does not let it: whoever waits for them
+   * would be woken without end by what nobody sees.
+   */
   look(): void {
     for (let i = 0; i < this.lent; i++) this.table[2 * i + 1]! &= 0xffff;
-    libc().poll(this.table, this.lent, 0);
+    if (libc().poll(this.table, this.lent, 0) < 0) interrupted();
   }
 
-  /** Waits for any entry, on this thread. */
+  /**
+   * Waits for any entry, on this thread.
+   *
+   * @throws {SystemError} When the system does not let it.
+   */
   wait(timeout: number): void {
-    libc().poll(this.table, this.count, timeout);
+    if (libc().poll(this.table, this.count, timeout) < 0) interrupted();
   }
 
   #reserve(entries: number): void {

@@ -218,7 +218,11 @@ export class Attachments {
       if (loop.hold && callNow(loop.hold.acquire)) held.push(loop.hold.release);
     }
     this.held();
-    this.#lent.wait(timeout);
+    try {
+      this.#lent.wait(timeout);
+    } catch (error) {
+      this.#options.report(error, "attached loop");
+    }
     for (const release of held.reverse()) callNow(release);
   }
 
