@@ -327,6 +327,16 @@ export function closeDescriptor(fd: number): void {
 }
 
 /**
+ * Closes a descriptor behind which nothing is left that could get lost, such as a
+ * duplicate: what `close` may have to say of it concerns nobody.
+ *
+ * @param fd The descriptor.
+ */
+export function discardDescriptor(fd: number): void {
+  libc().close(fd);
+}
+
+/**
  * Reads what is there.
  *
  * @param fd The descriptor.

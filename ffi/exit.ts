@@ -95,11 +95,17 @@ export function reap(pid: number): ExitStatus | undefined {
 export function collect(pid: number): number | undefined {
   checkInteger(pid, "collect a process", "pid", 1);
   const status = new Int32Array(1);
-  const collected = check(
-    libc().waitpid(pid, status, WNOHANG),
-    `Cannot collect process ${pid}`,
-  );
-  return collected === 0 ? undefined : status[0]!;
+  const { waitpid } = libc();
+  // That somebody else has collected it rests on errno, which has to say so twice.
+  for (let before = 0;;) {
+    const collected = waitpid(pid, status, WNOHANG);
+    if (collected >= 0) return collected === 0 ? undefined : status[0]!;
+    const error = errno();
+    if (error === before && error !== ERRNO.EINTR) {
+      throw systemError(`Cannot collect process ${pid}`, error);
+    }
+    before = error;
+  }
 }
 
 /**

@@ -12,7 +12,7 @@ import { checkInteger, complaint, cString, show } from "./arguments.ts";
 import { planDescriptors } from "./child_descriptors.ts";
 import { POSIX } from "./constants.ts";
 import {
-  closeDescriptor,
+  discardDescriptor,
   isOpen,
   makePipe,
   setNonBlocking,
@@ -348,11 +348,11 @@ export function spawn(
     });
     return { pid, pipes, terminal };
   } catch (error) {
-    for (const pipe of pipes.values()) closeDescriptor(pipe.fd);
-    if (terminal !== undefined) closeDescriptor(terminal);
+    for (const pipe of pipes.values()) discardDescriptor(pipe.fd);
+    if (terminal !== undefined) discardDescriptor(terminal);
     throw error;
   } finally {
-    theirs.forEach(closeDescriptor);
+    theirs.forEach(discardDescriptor);
   }
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { closeDescriptor, duplicate } from "../../ffi/descriptor.ts";
+import { discardDescriptor, duplicate } from "../../ffi/descriptor.ts";
 import {
   MAX_DESCRIPTORS,
   receiveWithDescriptors,
@@ -295,7 +295,7 @@ class UnixStream implements StreamSocket {
   #take(descriptor: number): void {
     const { protocol } = this;
     if (protocol?.fileDescriptorReceived === undefined) {
-      closeDescriptor(descriptor);
+      discardDescriptor(descriptor);
       report(
         this.#reactor,
         new TypeError(
@@ -306,7 +306,7 @@ class UnixStream implements StreamSocket {
       return;
     }
     if (this.#thrown !== undefined || !this.listening) {
-      return closeDescriptor(descriptor);
+      return discardDescriptor(descriptor);
     }
     try {
       const result = protocol.fileDescriptorReceived(descriptor);
@@ -339,7 +339,7 @@ class UnixStream implements StreamSocket {
 
   #drop(count: number): void {
     for (const descriptor of this.toSend.splice(0, count)) {
-      closeDescriptor(descriptor);
+      discardDescriptor(descriptor);
     }
   }
 
