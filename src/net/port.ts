@@ -316,7 +316,9 @@ export class StreamPort implements Port, ReadDescriptor {
     const fd = acceptFrom(this.#socket!.fileno(), this.#from);
     if (fd >= 0) FileDescriptor.adopt(fd).close();
     this.#takeReserve();
-    if (fd < 0) return -fd !== EMFILE && this.#refused(-fd);
+    // Somebody else has taken the room, or it is not descriptors that lack.
+    if (-fd === EMFILE) return this.#wait(EMFILE);
+    if (fd < 0) return this.#refused(-fd);
     this.#report("A connection was turned away", EMFILE!);
     return true;
   }
