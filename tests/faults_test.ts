@@ -11,7 +11,6 @@ import {
   assert,
   assertEquals,
   assertGreaterOrEqual,
-  assertInstanceOf,
   assertLess,
   assertRejects,
   assertThrows,
@@ -21,7 +20,6 @@ import { LINUX_ONLY, POLL } from "../ffi/constants.ts";
 import { closeDescriptor } from "../ffi/descriptor.ts";
 import { ERRNO, errnoName } from "../ffi/errno.ts";
 import { libc, libcPath } from "../ffi/libc.ts";
-import { ReactorFailed } from "../src/errors.ts";
 import {
   type Backend,
   makeEventfd,
@@ -30,12 +28,11 @@ import {
   receive,
   until,
 } from "./descriptors.ts";
-import { codeOf, type FaultBench, testFault } from "./faults/bench.ts";
+import { CALM, codeOf, type FaultBench, testFault } from "./faults/bench.ts";
 import {
   assertNamed,
   assertServed,
   assertServedOrTold,
-  assertTold,
 } from "./faults/bystanders.ts";
 import { FAILURES } from "./faults/errnos.ts";
 import type { CallName } from "./faults/faulty_libc.ts";
@@ -46,40 +43,9 @@ const { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } = LINUX_ONLY;
 const EPOLL: readonly Backend[] = ["epoll"];
 const POLL_ONLY: readonly Backend[] = ["poll"];
 
-/** A reactor that is not busy makes fewer turns in a moment, by far. */
-const CALM = 60;
-
 /** A reader that takes what comes. */
 function readerOf(fd: number): Probe {
   return new Probe(fd, { onRead: () => void receive(fd) });
-}
-
-/** How many turns a reactor makes in a moment in which nothing happens. */
-async function idleTurns({ reactor }: FaultBench): Promise<number> {
-  const before = reactor.inspect().counters.turns;
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  return reactor.inspect().counters.turns - before;
-}
-
-/**
- * Rounds until the reactor cannot go on, which this errno leads to. Whoever waits
- * then is told so, and so is whoever comes later.
- */
-async function assertFails(bench: FaultBench, errno: string): Promise<void> {
-  const end = await roundsToTheEnd(bench);
-  assertEquals(codeOf(end.cause), errno);
-  const told = bench.errors.splice(0);
-  assertInstanceOf(told.pop()!.error, ReactorFailed);
-  for (const { error } of told) assertEquals(codeOf(error), errno);
-}
-
-/** Rounds until the reactor cannot go on. Returns why not. */
-async function roundsToTheEnd(bench: FaultBench): Promise<ReactorFailed> {
-  while (bench.reactor.inspect().host !== "none") {
-    assertServedOrTold(await bench.round());
-  }
-  assertTold(await bench.round());
-  return await assertRejects(() => bench.reactor.finished, ReactorFailed);
 }
 
 // What errors are called
@@ -302,7 +268,7 @@ for (const errno of FAILURES.epoll_ctl.errnos) {
       assertServed(await bench.round());
       assertServed(await bench.round());
       assertEquals(probe.reads, 0);
-      assertLess(await idleTurns(bench), CALM);
+      assertLess(await bench.idleTurns(), CALM);
       reactor.addReader(probe);
       await until(() => probe.reads === 1);
     },
@@ -424,7 +390,7 @@ for (const call of ["epoll_wait", "poll"] as const) {
       async (bench) => {
         await bench.start();
         using _strike = bench.libc.strike({ call, effect: { errno } });
-        await assertFails(bench, errno);
+        await bench.assertFails(errno);
       },
       { backends },
     );
@@ -510,7 +476,7 @@ for (const errno of FAILURES.write.errnos) {
     async (bench) => {
       await bench.start();
       using _strike = bench.libc.strike({ call: "write", effect: { errno } });
-      await assertFails(bench, errno);
+      await bench.assertFails(errno);
     },
   );
 
@@ -538,7 +504,7 @@ for (const errno of FAILURES.read.errnos) {
       });
       assertServed(await bench.round());
       assertEquals(strike.struck, 1);
-      assertLess(await idleTurns(bench), CALM);
+      assertLess(await bench.idleTurns(), CALM);
     },
     { backends: POLL_ONLY },
   );
@@ -552,7 +518,7 @@ for (const errno of FAILURES.read.errnos) {
       using _strike = bench.libc.strike({ call: "read", effect: { errno } });
       bench.reactor.callFromThread(() => {});
       if (harmless) assertServed(await bench.round());
-      else await assertFails(bench, errno);
+      else await bench.assertFails(errno);
     },
     { backends: POLL_ONLY },
   );
@@ -598,7 +564,7 @@ for (
         });
         await rebuild(bench);
         assertEquals(strike.struck, 1);
-        assertLess(await idleTurns(bench), CALM);
+        assertLess(await bench.idleTurns(), CALM);
       },
       { backends: EPOLL },
     );
@@ -609,7 +575,7 @@ for (
         await bench.start();
         using _strike = bench.libc.strike({ call, effect: { errno } });
         leaveOrphan(bench);
-        await assertFails(bench, errno);
+        await bench.assertFails(errno);
       },
       { backends: EPOLL },
     );
@@ -630,7 +596,7 @@ for (const errno of FAILURES.epoll_ctl.errnos) {
           operation === EPOLL_CTL_ADD && libc.open.has(fd),
       });
       leaveOrphan(bench);
-      await assertFails(bench, errno);
+      await bench.assertFails(errno);
     },
     { backends: EPOLL },
   );
@@ -680,7 +646,7 @@ testFault(
     });
     try {
       leaveOrphan(bench);
-      await roundsToTheEnd(bench);
+      await bench.roundsToTheEnd();
       bench.takeCodes();
       await bench.reactor.close();
       // It is what it was: no other kind of file takes this.

@@ -634,4 +634,71 @@ export const MUTATIONS: readonly Mutation[] = [
     test: MODEL,
     filter: "forbids [epoll, iterate(0)]",
   },
+  {
+    contract: 252,
+    without: "the second look at a file",
+    edits: [{
+      file: "ffi/file_identity.ts",
+      search: "if (fstat(fd, status) === 0) return 0;",
+      replacement: "if (fstat(fd, status) === 0 && before === 0) return 0;",
+    }],
+    test: FAULTS,
+    filter: "fstat fails once with ENOMEM",
+  },
+  {
+    contract: 252,
+    without: "the word on a look at lent descriptors that fails",
+    edits: [{
+      file: "ffi/lent_descriptors.ts",
+      search: "if (libc().poll(this.table, this.lent, 0) < 0) interrupted();",
+      replacement: "libc().poll(this.table, this.lent, 0);",
+    }],
+    test: "faults/waits_test.ts",
+    filter: "poll of what a loop lends fails with ENOMEM every time",
+  },
+  {
+    contract: 252,
+    without: "the look whether a wait in Deno's pool comes back",
+    edits: [{
+      file: "src/pool_wait.ts",
+      search: "void this.#watch();",
+      replacement: "",
+    }],
+    test: "faults/waits_test.ts",
+    filter: "a wait in Deno's pool never begins",
+  },
+  {
+    contract: 252,
+    without: "the rest of a port that cannot even turn anybody away",
+    edits: [{
+      file: "src/net/port.ts",
+      search: "if (-fd === EMFILE) return this.#wait(EMFILE);",
+      replacement: "if (-fd === EMFILE) return false;",
+    }],
+    test: "faults/sockets_test.ts",
+    filter: "accept fails with EMFILE every time",
+  },
+  {
+    contract: 252,
+    without: "collecting a child once more",
+    edits: [{
+      file: "ffi/exit.ts",
+      search: "if (error === before && error !== ERRNO.EINTR) {",
+      replacement: "{",
+    }],
+    test: "faults/descriptors_test.ts",
+    filter: "waitpid fails with ECHILD, once",
+  },
+  {
+    contract: 257,
+    without: "closing the others when one cannot be closed",
+    edits: [{
+      file: "ffi/descriptor.ts",
+      search: "discardDescriptor(fd: number): void {\n  libc().close(fd);",
+      replacement:
+        "discardDescriptor(fd: number): void {\n  closeDescriptor(fd);",
+    }],
+    test: "faults/sockets_test.ts",
+    filter: "close fails with EIO for descriptors that are passed",
+  },
 ];

@@ -4,11 +4,12 @@
  * @module
  */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { EpollSet } from "../../ffi/epoll_set.ts";
 import { PollSet } from "../../ffi/poll_set.ts";
 import type { SystemError } from "../../ffi/errno.ts";
+import { ReactorFailed } from "../../src/errors.ts";
 import {
   makeReactor,
   type Reactor,
@@ -17,9 +18,18 @@ import {
 import { type Backend, BACKENDS, PATIENCE } from "../descriptors.ts";
 import { Pipe } from "../pipe.ts";
 import { untilStarted } from "../workers.ts";
-import { assertServed, Bystanders, type Fates } from "./bystanders.ts";
+import {
+  assertServed,
+  assertServedOrTold,
+  assertTold,
+  Bystanders,
+  type Fates,
+} from "./bystanders.ts";
 import { FaultyLibc } from "./faulty_libc.ts";
 import type { FaultyWorkers } from "./faulty_worker.ts";
+
+/** A reactor that is not busy makes fewer turns in a moment, by far. */
+export const CALM = 60;
 
 /** What a test is given. Everything is closed at the end. */
 export class FaultBench implements AsyncDisposable {
@@ -30,18 +40,21 @@ export class FaultBench implements AsyncDisposable {
   readonly errors: { error: unknown; where: string }[] = [];
   readonly #workers: FaultyWorkers | undefined;
   readonly #pipes: Pipe[] = [];
+  /** What puts the C library back. */
+  readonly #restore: Disposable | undefined;
   #others: Bystanders | undefined;
 
   constructor(
     backend: Backend,
     workers?: FaultyWorkers,
-    options: ReactorOptions = {},
+    options: TestFaultOptions = {},
   ) {
+    if (options.everywhere) this.#restore = this.libc.everywhere();
     this.backend = backend;
     this.#workers = workers;
     const libc = this.libc.calls;
     this.reactor = makeReactor({
-      ...options,
+      ...options.reactor,
       backend,
       onError: (error, where) => {
         // How busy this machine is has nothing to do with faults.
@@ -84,11 +97,40 @@ export class FaultBench implements AsyncDisposable {
     return this.errors.splice(0).map(({ error }) => codeOf(error));
   }
 
+  /** How many turns the reactor makes in a moment in which nothing happens. */
+  async idleTurns(): Promise<number> {
+    const before = this.reactor.inspect().counters.turns;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    return this.reactor.inspect().counters.turns - before;
+  }
+
+  /**
+   * Rounds until the reactor cannot go on, which this errno leads to. Whoever
+   * waits then is told so, and so is whoever comes later.
+   */
+  async assertFails(errno: string): Promise<void> {
+    const end = await this.roundsToTheEnd();
+    assertEquals(codeOf(end.cause), errno);
+    const told = this.errors.splice(0);
+    assertInstanceOf(told.pop()!.error, ReactorFailed);
+    for (const { error } of told) assertEquals(codeOf(error), errno);
+  }
+
+  /** Rounds until the reactor cannot go on. Returns why not. */
+  async roundsToTheEnd(): Promise<ReactorFailed> {
+    while (this.reactor.inspect().host !== "none") {
+      assertServedOrTold(await this.round());
+    }
+    assertTold(await this.round());
+    return await assertRejects(() => this.reactor.finished, ReactorFailed);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.libc.heal();
     this.#others?.[Symbol.dispose]();
     for (const pipe of this.#pipes) pipe[Symbol.dispose]();
     await deadline(this.reactor.close(), PATIENCE);
+    this.#restore?.[Symbol.dispose]();
   }
 }
 
@@ -105,6 +147,8 @@ export interface TestFaultOptions {
   workers?: () => FaultyWorkers;
   /** Options of the reactor. */
   reactor?: ReactorOptions;
+  /** Whether all of the package makes its calls through the bench's. */
+  everywhere?: boolean;
 }
 
 /**
@@ -123,7 +167,7 @@ export function testFault(
       ignore: !BACKENDS.includes(backend),
       async fn() {
         const workers = options.workers?.();
-        const bench = new FaultBench(backend, workers, options.reactor);
+        const bench = new FaultBench(backend, workers, options);
         try {
           await deadline((async () => await fn(bench, workers!))(), PATIENCE);
         } finally {

@@ -1,5 +1,5 @@
 /**
- * What each call of the running reactor may fail with.
+ * What each call of the package may fail with.
  *
  * The lists are those of the section ERRORS of the manual page that is named
  * (man-pages 6), complete, whether the reactor can bring them about or not. What
@@ -20,23 +20,68 @@ export interface Failures {
 
 /** A call whose faults are tried. */
 export type FailingCall =
+  | "accept"
+  | "bind"
   | "close"
+  | "connect"
   | "dup3"
   | "epoll_create1"
   | "epoll_ctl"
   | "epoll_wait"
   | "eventfd"
   | "fstat"
+  | "getsockopt"
+  | "listen"
+  | "pidfd_open"
+  | "pipe2"
   | "poll"
   | "read"
+  | "readlink"
   | "recv"
   | "send"
+  | "sendmsg"
+  | "socket"
+  | "socketpair"
   | "timerfd_create"
   | "timerfd_settime"
+  | "waitpid"
   | "write";
 
-/** The calls of the sets, and of a stream's socket. */
+// deno-fmt-ignore
+const SEND = [
+  "EACCES", "EAGAIN", "EALREADY", "EBADF", "ECONNRESET", "EDESTADDRREQ",
+  "EFAULT", "EINTR", "EINVAL", "EISCONN", "EMSGSIZE", "ENOBUFS", "ENOMEM",
+  "ENOTCONN", "ENOTSOCK", "EOPNOTSUPP", "EPIPE",
+];
+
+/** The calls of the sets, of sockets, and of whatever else the package makes. */
 export const FAILURES: Readonly<Record<FailingCall, Failures>> = {
+  accept: {
+    page: "accept(2)",
+    // deno-fmt-ignore
+    errnos: [
+      "EAGAIN", "EBADF", "ECONNABORTED", "EFAULT", "EINTR", "EINVAL", "EMFILE",
+      "ENFILE", "ENOBUFS", "ENOMEM", "ENOTSOCK", "EOPNOTSUPP", "EPERM", "EPROTO",
+    ],
+  },
+  bind: {
+    page: "bind(2)",
+    // deno-fmt-ignore
+    errnos: [
+      "EACCES", "EADDRINUSE", "EADDRNOTAVAIL", "EBADF", "EFAULT", "EINVAL",
+      "ELOOP", "ENAMETOOLONG", "ENOENT", "ENOMEM", "ENOTDIR", "ENOTSOCK",
+      "EROFS",
+    ],
+  },
+  connect: {
+    page: "connect(2)",
+    // deno-fmt-ignore
+    errnos: [
+      "EACCES", "EADDRINUSE", "EADDRNOTAVAIL", "EAFNOSUPPORT", "EAGAIN",
+      "EALREADY", "EBADF", "ECONNREFUSED", "EFAULT", "EINPROGRESS", "EINTR",
+      "EISCONN", "ENETUNREACH", "ENOTSOCK", "EPERM", "EPROTOTYPE", "ETIMEDOUT",
+    ],
+  },
   epoll_create1: {
     page: "epoll_create(2)",
     errnos: ["EINVAL", "EMFILE", "ENFILE", "ENOMEM"],
@@ -69,6 +114,23 @@ export const FAILURES: Readonly<Record<FailingCall, Failures>> = {
     page: "dup(2)",
     errnos: ["EBADF", "EBUSY", "EINTR", "EINVAL", "EMFILE"],
   },
+  getsockopt: {
+    page: "getsockopt(2)",
+    errnos: ["EBADF", "EFAULT", "EINVAL", "ENOPROTOOPT", "ENOTSOCK"],
+  },
+  listen: {
+    page: "listen(2)",
+    errnos: ["EADDRINUSE", "EBADF", "ENOTSOCK", "EOPNOTSUPP"],
+  },
+  pidfd_open: {
+    page: "pidfd_open(2)",
+    errnos: ["EINVAL", "EMFILE", "ENFILE", "ENODEV", "ENOMEM", "ESRCH"],
+  },
+  /** Without ENOPKG, which is about a flag that is not used here. */
+  pipe2: {
+    page: "pipe(2)",
+    errnos: ["EFAULT", "EINVAL", "EMFILE", "ENFILE"],
+  },
   poll: {
     page: "poll(2)",
     errnos: ["EFAULT", "EINTR", "EINVAL", "ENOMEM"],
@@ -76,6 +138,14 @@ export const FAILURES: Readonly<Record<FailingCall, Failures>> = {
   read: {
     page: "read(2)",
     errnos: ["EAGAIN", "EBADF", "EFAULT", "EINTR", "EINVAL", "EIO", "EISDIR"],
+  },
+  readlink: {
+    page: "readlink(2)",
+    // deno-fmt-ignore
+    errnos: [
+      "EACCES", "EFAULT", "EINVAL", "EIO", "ELOOP", "ENAMETOOLONG", "ENOENT",
+      "ENOMEM", "ENOTDIR",
+    ],
   },
   write: {
     page: "write(2)",
@@ -104,12 +174,33 @@ export const FAILURES: Readonly<Record<FailingCall, Failures>> = {
   },
   send: {
     page: "send(2)",
+    errnos: SEND,
+  },
+  /** With descriptors. */
+  sendmsg: {
+    page: "send(2) and unix(7)",
+    errnos: [...SEND, "ETOOMANYREFS"],
+  },
+  socket: {
+    page: "socket(2)",
     // deno-fmt-ignore
     errnos: [
-      "EACCES", "EAGAIN", "EALREADY", "EBADF", "ECONNRESET", "EDESTADDRREQ",
-      "EFAULT", "EINTR", "EINVAL", "EISCONN", "EMSGSIZE", "ENOBUFS", "ENOMEM",
-      "ENOTCONN", "ENOTSOCK", "EOPNOTSUPP", "EPIPE",
+      "EACCES", "EAFNOSUPPORT", "EINVAL", "EMFILE", "ENFILE", "ENOBUFS",
+      "ENOMEM", "EPROTONOSUPPORT",
     ],
+  },
+  socketpair: {
+    page: "socketpair(2)",
+    // deno-fmt-ignore
+    errnos: [
+      "EAFNOSUPPORT", "EFAULT", "EMFILE", "ENFILE", "EOPNOTSUPP",
+      "EPROTONOSUPPORT",
+    ],
+  },
+  /** With WNOHANG. */
+  waitpid: {
+    page: "wait(2)",
+    errnos: ["EAGAIN", "ECHILD", "EINTR", "EINVAL", "ESRCH"],
   },
 };
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { POSIX } from "../../ffi/constants.ts";
 import type { EpollCalls } from "../../ffi/epoll_set.ts";
 import { libc, libcPath, linux, substitute } from "../../ffi/libc.ts";
 import type { PollCalls } from "../../ffi/poll_set.ts";
@@ -103,10 +104,30 @@ const MESSAGE_LENGTH = 72;
 
 /** What they return is a descriptor of the caller's. */
 const OPENING: readonly string[] = [
+  "accept",
+  "accept4",
   "epoll_create1",
   "eventfd",
+  "socket",
   "timerfd_create",
 ];
+
+/** `pidfd_open` in `syscall` (asm/unistd.h). */
+export const PIDFD_OPEN = 434;
+
+/** Whether what a call returns is a descriptor. */
+function opens(name: string, [first, second]: unknown[]): boolean {
+  return OPENING.includes(name) ||
+    name === "syscall" && first === PIDFD_OPEN ||
+    name === "fcntl" && second === POSIX.F_DUPFD_CLOEXEC;
+}
+
+/** What fills two numbers in, and which argument that is. */
+const PAIRS: Readonly<Record<string, number>> = {
+  pipe: 0,
+  pipe2: 0,
+  socketpair: 3,
+};
 
 const errnoFunction = onLinux ? "__errno_location" : "__error";
 const { location } = Deno.dlopen(libcPath(), {
@@ -141,15 +162,22 @@ export class FaultyLibc {
 
   /**
    * From now on all of the package calls it, until what is returned is disposed
-   * of. What is opened so is not counted here.
+   * of.
    *
-   * @param names Which calls it makes through it; the system need not have them.
+   * @param names Which calls it makes through it. @default {all}
    */
   everywhere(...names: CallName[]): Disposable {
+    const some = names.length > 0 ? names : [...NAMES, ...OTHERS];
     return substitute(
       this.#wrap(
-        names.filter((name) => name in this.#real),
-        (name, args) => this.#call(name, args),
+        // Not every system has them all.
+        some.filter((name) => name in this.#real),
+        (name, args) =>
+          this.#call(
+            name,
+            args,
+            (result) => this.#record(name, args, result, { isShared: true }),
+          ),
       ),
     );
   }
@@ -210,16 +238,25 @@ export class FaultyLibc {
     return result;
   }
 
-  /** Keeps count of descriptors. */
-  #record(name: string, args: unknown[], result: number): void {
+  /**
+   * Keeps count of descriptors. Where all of the package calls, some are closed
+   * that were opened before.
+   */
+  #record(
+    name: string,
+    args: unknown[],
+    result: number,
+    { isShared = false } = {},
+  ): void {
     if (result < 0) return;
-    if (OPENING.includes(name)) this.open.add(result);
-    if (name === "pipe") {
-      for (const fd of args[0] as Int32Array) this.open.add(fd);
+    if (opens(name, args)) this.open.add(result);
+    const pair = PAIRS[name];
+    if (pair !== undefined) {
+      for (const fd of args[pair] as Int32Array) this.open.add(fd);
     }
     if (name !== "close") return;
     const fd = args[0] as number;
-    if (!this.open.delete(fd)) this.strangers.push(fd);
+    if (!this.open.delete(fd) && !isShared) this.strangers.push(fd);
   }
 
   #effect(name: string, args: unknown[]): Effect | undefined {
