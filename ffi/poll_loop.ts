@@ -106,6 +106,8 @@ export const POST = {
 
 /** What the main side sends: a member that is missing stays as it was. */
 export interface PollLoopMail {
+  /** Its place among all mail, from 0: what comes twice counts once. */
+  readonly number: number;
   /** A longer table to poll. */
   readonly table?: Int32Array;
   /** The toolkit's function. */
@@ -269,8 +271,10 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
           states.POLLING,
         ) !== states.ARMED
       ) continue;
-      for (; mail < control[words.MAIL]!; mail++) {
+      while (mail < control[words.MAIL]!) {
         const { message } = threads.receiveMessageOnPort(port)!;
+        if (message.number !== mail) continue;
+        mail++;
         if (message.table) table = message.table;
         if (message.post) post = untilAccepted(message.post);
         if (message.sleepProbe) probe = probeWith(message.sleepProbe);

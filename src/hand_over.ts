@@ -386,9 +386,10 @@ export class HandOver {
     );
   }
 
-  #send(mail: PollLoopMail): void {
-    this.#port.postMessage(mail);
-    this.#control[WORD.MAIL]!++;
+  #send(mail: Omit<PollLoopMail, "number">): void {
+    const number = this.#control[WORD.MAIL]!;
+    this.#port.postMessage({ ...mail, number });
+    this.#control[WORD.MAIL] = number + 1;
   }
 
   /** Waits until a word has another value. False when that takes too long. */

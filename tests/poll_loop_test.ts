@@ -48,8 +48,8 @@ class Shared {
     Atomics.notify(this.control, WORD.STATE);
   }
 
-  send(mail: PollLoopMail): void {
-    this.mail.push(mail);
+  send(mail: Omit<PollLoopMail, "number">): void {
+    this.mail.push({ ...mail, number: this.control[WORD.MAIL]! });
     this.control[WORD.MAIL]!++;
   }
 

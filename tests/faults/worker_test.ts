@@ -20,6 +20,7 @@ import { libc } from "../../ffi/libc.ts";
 import { BlockingQueue } from "../../src/blocking_queue.ts";
 import { ReactorFailed } from "../../src/errors.ts";
 import { HandOver } from "../../src/hand_over.ts";
+import type { Reactor } from "../../src/reactor.ts";
 import {
   type Backend,
   PATIENCE,
@@ -310,6 +311,28 @@ testWorkers(
   },
 );
 
+/** So many readers more: a table that is too short is replaced by mail. */
+class Crowd implements Disposable {
+  readonly #reactor: Reactor;
+  readonly #probes: Probe[];
+
+  constructor({ reactor }: FaultBench, pipe: Pipe, length: number) {
+    this.#reactor = reactor;
+    this.#probes = Array.from(
+      { length },
+      () => new Probe(libc().dup(pipe.output.fileno())),
+    );
+    for (const probe of this.#probes) reactor.addReader(probe);
+  }
+
+  [Symbol.dispose](): void {
+    for (const probe of this.#probes) {
+      this.#reactor.removeReader(probe);
+      libc().close(probe.fd);
+    }
+  }
+}
+
 for (const way of ["drop", "fail"] as const) {
   testWorkers(
     `a worker's mail ${
@@ -318,21 +341,27 @@ for (const way of ["drop", "fail"] as const) {
     { step: "mail", way },
     async (bench, workers) => {
       await bench.start();
-      // A table that is too short is replaced by mail.
-      const [pipe, fds] = [bench.pipe(), [] as number[]];
-      const probes = Array.from({ length: 80 }, () => {
-        const fd = libc().dup(pipe.output.fileno());
-        fds.push(fd);
-        return new Probe(fd);
-      });
-      for (const probe of probes) bench.reactor.addReader(probe);
+      using _crowd = new Crowd(bench, bench.pipe(), 80);
       await assertReplaced(bench, workers);
-      for (const probe of probes) bench.reactor.removeReader(probe);
-      for (const fd of fds) libc().close(fd);
       assertEquals(takeDeaths(bench).length, 1);
     },
   );
 }
+
+testWorkers(
+  "a worker's mail comes twice: it counts once, and nobody loses an event",
+  { step: "mail", way: "double", times: FOR_EVER },
+  async (bench, workers) => {
+    await bench.start();
+    using _few = new Crowd(bench, bench.pipe(), 80);
+    assertServed(await bench.round());
+    using _many = new Crowd(bench, bench.pipe(), 200);
+    for (let i = 0; i < 3; i++) assertServed(await bench.round());
+    assertGreaterOrEqual(workers.struck, 2);
+    assertEquals(workers.started.length, 1);
+  },
+  { backends: ["poll"] },
+);
 
 // Toolkits
 
