@@ -50,6 +50,12 @@ const held: Scenario = {
   budget: { actions: 2, patience: 1 },
 };
 
+const repeating: Scenario = {
+  ...onPoll,
+  reactor: { ...onPoll.reactor, actions: ["call soon"] },
+  budget: { actions: 1, repeats: 1 },
+};
+
 /** The table. */
 export const DAMAGES: readonly Damage[] = [
   {
@@ -213,5 +219,44 @@ Atomics.notify(control, words.STATE);`,
     }],
     scenario: { ...inQueue, budget: { faults: 1, events: 1 } },
     message: "Nobody waits for events",
+  },
+  {
+    what: "a report that is made again counts as another one",
+    edits: [{
+      part: "TurnLoop",
+      search: "if (sequence === this.#handOver.sequence) this.#reported();",
+      replacement: "this.#reported();",
+    }],
+    scenario: repeating,
+    message: "A turn runs, and the worker",
+  },
+  {
+    what: "a report is made again while a toolkit is taken down",
+    edits: [{
+      part: "HandOver",
+      search:
+        "Atomics.compareExchange(this.#control, WORD.STATE, REPORTED, PARKED);",
+      replacement: "",
+    }],
+    scenario: {
+      ...inToolkit,
+      reactor: { ...inToolkit.reactor, actions: ["stop"] },
+      budget: { actions: 1, repeats: 1 },
+    },
+    message: "toolkit that was taken down",
+  },
+  {
+    what: "mail that comes twice counts twice",
+    edits: [{
+      part: "pollLoop",
+      search: "if (message.number !== mail) continue;",
+      replacement: "",
+    }],
+    scenario: {
+      ...growing,
+      reactor: { ...growing.reactor, actions: ["add a reader", "modal"] },
+      budget: { actions: 2, doubles: 1 },
+    },
+    message: "entries in a table of",
   },
 ];

@@ -61,6 +61,10 @@ export class Memory {
   }
 }
 
+function waits(waiter: Waiter, memory: Int32Array, word: number): boolean {
+  return waiter.memory === memory && waiter.word === word;
+}
+
 function settle(promise: SimulatedPromise, outcome: string): void {
   const run = () => promise.resolve(outcome);
   simulation().loop.post("Atomics.waitAsync", run, [promise, outcome]);
@@ -69,8 +73,10 @@ function settle(promise: SimulatedPromise, outcome: string): void {
 const WORDS = Object.keys(WORD);
 const STATES = Object.keys(STATE);
 
-/** From this on, a timeout is one that only a fault makes pass. */
-const PATIENCE = 1000;
+/** A timeout so long ends a wait in vain, and what was done is done again. */
+const AGAIN = 1_000;
+/** One so long is one that only a fault makes pass. */
+const PATIENCE = 10_000;
 
 /**
  * Who may change STATE from what to what, as `ffi/poll_loop.ts` has it: all
@@ -142,10 +148,13 @@ export const SimulatedAtomics = {
   },
 
   *notify(memory: Int32Array, word: number): Steps {
-    return yield step(`notify ${nameOf(memory, word)}`, () => {
-      const { memory: state } = simulation();
+    const { isFine, memory: state } = simulation();
+    const isHeeded = state.waiters.some((waiter) =>
+      waits(waiter, memory, word)
+    );
+    const speak = step(`notify ${nameOf(memory, word)}`, () => {
       const woken = state.waiters
-        .filter((waiter) => waiter.memory === memory && waiter.word === word);
+        .filter((waiter) => waits(waiter, memory, word));
       for (const waiter of woken) {
         waiter.woken = true;
         if (waiter.async !== undefined) settle(waiter.async.promise, "ok");
@@ -153,6 +162,9 @@ export const SimulatedAtomics = {
       state.waiters = state.waiters.filter(({ woken }) => !woken);
       return woken.length;
     });
+    // Where nobody waits it changes nothing. That it may come late, and wake who
+    // has begun to wait meanwhile, is tried where every access is a step.
+    return yield { ...speak, isSilent: !isHeeded && !isFine };
   },
 
   *wait(
@@ -230,21 +242,21 @@ function sleep(waiter: Waiter, timeout: number): Step & { waiter: Waiter } {
     if (thread === simulation().main) simulation().now += timeout;
     return "timed-out";
   };
+  const limit = timeout >= PATIENCE ? "patience" : "repeats";
   return {
     name: `sleep on ${nameOf(waiter.memory, waiter.word)} for ${timeout} ms`,
     waiter,
     rests: timeout === Infinity,
     outcomes: () => {
       if (waiter.woken) return [{ what: "wakes up", run: () => "ok" }];
-      if (timeout < PATIENCE) {
-        return [{ what: `has slept for ${timeout} ms`, run: expire }];
-      }
-      if (timeout === Infinity || budget.patience === 0) return [];
+      const what = `has slept for ${timeout} ms`;
+      if (timeout < AGAIN) return [{ what, run: expire }];
+      if (timeout === Infinity || budget[limit] === 0) return [];
       return [{
-        what: "loses patience",
+        what,
         optional: true,
         run: () => {
-          budget.patience--;
+          budget[limit]--;
           return expire();
         },
       }];

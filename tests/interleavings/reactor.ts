@@ -39,6 +39,7 @@ export type Action =
   | "attach a loop"
   | "modal"
   | "get for a while"
+  | "stop"
   | "crash";
 
 /** What a run is about. */
@@ -133,6 +134,7 @@ export class Reactor {
       const { owner } = this.#attachments;
       return owner && `${owner} has ended, and holds a loop for ever`;
     }
+    if (calls.stop) return "The end never comes";
     if (calls.soon) return "A call that was to come soon never comes";
     if (calls.timer === "due") return "A delayed call never comes";
     if (this.#registered.keys().some((fd) => kernel.readable.has(fd))) {
@@ -193,7 +195,7 @@ export class Reactor {
       end: () => {},
       round: (ready: number) => this.#round(ready),
       timeout: () =>
-        calls.soon || calls.timer === "due"
+        calls.soon || calls.stop || calls.timer === "due"
           ? 0
           : calls.timer === "set"
           ? DELAY
@@ -239,6 +241,10 @@ export class Reactor {
     if (calls.timer === "due") {
       ran++;
       calls.timer = "none";
+    }
+    if (calls.stop) {
+      ran++;
+      yield* this.#shutDown();
     }
     if (ran > 0) yield* inside(this.#callback(), "a callback", () => [ran]);
     return ran;
@@ -368,6 +374,8 @@ export class Reactor {
         return !this.toolkit.isRunning;
       case "get for a while":
         return this.#queue !== undefined && where === "idle";
+      case "stop":
+        return !calls.stop;
       case "crash":
         return true;
       default:
@@ -405,6 +413,9 @@ export class Reactor {
         return this.#runModal();
       case "get for a while":
         return this.#get(DELAY);
+      case "stop":
+        calls.stop = true;
+        return this.#call("wake");
       case "crash":
         return this.#crash();
     }
@@ -440,6 +451,14 @@ export class Reactor {
     this.toolkit.up();
     yield* this.#call("modal", WAKER, () => this.#runToolkit());
     if (this.#options.host !== "a toolkit") this.toolkit.takeDown();
+  }
+
+  /** The end in order, in a round: 'during shutdown' the toolkit is taken down. */
+  *#shutDown(): Steps<void> {
+    simulation().calls.stop = false;
+    yield* this.#call("settle");
+    this.toolkit.takeDown();
+    yield* this.#crash();
   }
 
   *#crash(): Steps<void> {

@@ -74,6 +74,26 @@ export const SCENARIOS: readonly Scenario[] = [
     isFine: true,
   },
   {
+    name: "one call with a queue, down to plain accesses",
+    reactor: {
+      ...DENO,
+      host: "a queue",
+      actions: ["call soon", "reconsider", "crash"],
+    },
+    budget: { actions: 1 },
+    isFine: true,
+  },
+  {
+    name: "one call in a toolkit, down to plain accesses",
+    reactor: {
+      ...DENO,
+      host: "a toolkit",
+      actions: ["call soon", "crash"],
+    },
+    budget: { actions: 1 },
+    isFine: true,
+  },
+  {
     name: "two calls soon, or one and the end",
     reactor: { ...DENO, actions: ["call soon", "crash"] },
     budget: { actions: 2 },
@@ -116,7 +136,7 @@ export const SCENARIOS: readonly Scenario[] = [
     reactor: {
       ...DENO,
       host: "a toolkit",
-      actions: ["call soon", "crash"],
+      actions: ["call soon", "stop", "crash"],
     },
     budget: { actions: 1, events: 1 },
   },
@@ -164,5 +184,24 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "a worker that is given up for dead, and a wait that is taken back",
     reactor: { ...DENO, actions: ["reconsider"] },
     budget: { actions: 1, patience: 1 },
+  },
+  {
+    name: "one call, one event and a report that is made again",
+    reactor: { ...DENO, actions: ["call soon", "reconsider", "crash"] },
+    budget: { actions: 1, events: 1, repeats: 1 },
+  },
+  {
+    name: "one call and a report that is made again, in a toolkit",
+    reactor: {
+      ...DENO,
+      host: "a toolkit",
+      actions: ["call soon", "stop", "crash"],
+    },
+    budget: { actions: 1, repeats: 1 },
+  },
+  {
+    name: "a table that grows, one call and a message that comes twice",
+    reactor: { ...DENO, actions: ["add a reader", "call soon"] },
+    budget: { actions: 2, doubles: 1 },
   },
 ];

@@ -21,6 +21,10 @@ export interface Budget {
   events: number;
   /** Timeouts that only a fault makes pass. */
   patience: number;
+  /** Reports that are made again, since nobody has heeded them yet. */
+  repeats: number;
+  /** Messages that come twice. */
+  doubles: number;
   /** Calls that throw. */
   faults: number;
   /** Calls that say no: a toolkit that is asked, a loop that is held. */
@@ -45,10 +49,11 @@ export class Simulation {
   /** Accesses that are not atomic are steps of their own. */
   readonly isFine: boolean;
   /** What the program has called the reactor for, and has not been called for. */
-  readonly calls: { soon: boolean; timer: "none" | "set" | "due" } = {
-    soon: false,
-    timer: "none",
-  };
+  readonly calls: {
+    soon: boolean;
+    stop: boolean;
+    timer: "none" | "set" | "due";
+  } = { soon: false, stop: false, timer: "none" };
   /** The main thread's clock. */
   now = 0;
   readonly reactor: Reactor;
@@ -69,6 +74,8 @@ export class Simulation {
       actions: 0,
       events: 0,
       patience: 0,
+      repeats: 0,
+      doubles: 0,
       faults: 0,
       refusals: 0,
       interruptions: 0,

@@ -6,7 +6,7 @@
 
 import type { PollLoopData } from "../../ffi/poll_loop.ts";
 import { simulation } from "./simulation.ts";
-import { step, type Steps, Thread } from "./thread.ts";
+import { type Step, step, type Steps, Thread } from "./thread.ts";
 
 type Listener = (value: unknown) => unknown;
 
@@ -18,12 +18,24 @@ class Port {
   #open = true;
 
   *postMessage(message: unknown): Steps<void> {
-    yield step(`post ${describe(message)}`, () => {
-      const { other } = this;
-      if (!this.#open || !other!.#open) return;
-      other!.inbox.push(message);
-      other!.#announce();
-    });
+    const { budget } = simulation();
+    const what = `post ${describe(message)}`;
+    const post: Step = {
+      name: what,
+      outcomes: () => [
+        { what, run: () => this.#post(message) },
+        ...(budget.doubles === 0 ? [] : [{
+          what: `${what}, which comes twice`,
+          optional: true,
+          run: () => {
+            budget.doubles--;
+            this.#post(message);
+            this.#post(message);
+          },
+        }]),
+      ],
+    };
+    yield post;
   }
 
   on(_type: "message", listener: Listener): void {
@@ -40,6 +52,13 @@ class Port {
 
   $state(): unknown[] {
     return [this.inbox, this.#listener, this.#open, this.other];
+  }
+
+  #post(message: unknown): void {
+    const { other } = this;
+    if (!this.#open || !other!.#open) return;
+    other!.inbox.push(message);
+    other!.#announce();
   }
 
   /** The event loop gives the message to whoever listens, if it is still there. */
