@@ -34,7 +34,7 @@
  * | run in another loop | {@linkcode Reactor.prototype.interleave Reactor.interleave} with a {@linkcode Waker}, a {@linkcode NativeWaker} or a {@linkcode BlockingQueue}; {@linkcode Reactor.prototype.iterate Reactor.iterate} |
  * | run another loop beside Deno's | {@linkcode Reactor.prototype.attach Reactor.attach} with a {@linkcode ForeignLoop} |
  * | open a dialog that blocks | {@linkcode Reactor.prototype.modal Reactor.modal} |
- * | see what is going on | {@linkcode Reactor.prototype.inspect Reactor.inspect} |
+ * | see what is going on | {@linkcode Reactor.prototype.inspect Reactor.inspect}, {@linkcode Reactor.prototype.trace Reactor.trace} |
  *
  * Other entry points have the rest:
  *
@@ -53,7 +53,11 @@
  */
 
 export { BlockingQueue } from "./src/blocking_queue.ts";
-export type { DelayedCall, ReactorTime } from "./src/delayed_calls.ts";
+export type {
+  DelayedCall,
+  DelayedCallReport,
+  ReactorTime,
+} from "./src/delayed_calls.ts";
 export { deferLater } from "./src/defer_later.ts";
 export type { DeferLaterOptions } from "./src/defer_later.ts";
 export type {
@@ -103,6 +107,11 @@ export type {
 } from "./src/reactor.ts";
 export type { Interest, Readiness } from "./src/readiness.ts";
 export type { Phase, TriggerId } from "./src/system_events.ts";
+export type {
+  CallbackKind,
+  TracedCallback,
+  TraceHook,
+} from "./src/trace/tracing.ts";
 export type { Counters } from "./src/turn.ts";
 export type { WaitOptions } from "./src/wait.ts";
 export { threadSafeWaker } from "./src/thread_safe_waker.ts";

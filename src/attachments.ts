@@ -22,6 +22,7 @@ import type {
 import { monotonic } from "./monotonic.ts";
 import { checkArguments, checkTypes, isAddress } from "./native_waker.ts";
 import { callGuarded } from "./thenable.ts";
+import { type CallbackKind, Tracing } from "./trace/tracing.ts";
 
 /** A loop that can't say what to wait for so many times in a row is given up. */
 const MOST_FAILURES = 3;
@@ -41,11 +42,18 @@ export interface AttachmentsOptions {
   refsChanged: () => void;
   /** Something threw. */
   report: (error: unknown, where: string) => void;
+  /**
+   * Who is told of each call of a loop's functions.
+   *
+   * @default {nobody}
+   */
+  tracing?: Tracing;
 }
 
 /** See the module's documentation. */
 export class Attachments {
   readonly #options: AttachmentsOptions;
+  readonly #tracing: Tracing;
   /** Replaced, never changed: callbacks come and go during a walk. */
   #members: readonly Member[] = [];
   readonly #lent = new LentDescriptors();
@@ -60,6 +68,7 @@ export class Attachments {
 
   constructor(options: AttachmentsOptions) {
     this.#options = options;
+    this.#tracing = options.tracing ?? new Tracing();
   }
 
   /** How many there are. */
@@ -279,7 +288,9 @@ export class Attachments {
   #ask(member: Member): void {
     member.stepping = true; // It may open a dialog.
     try {
-      member.prepared = checkPrepared(member.loop.prepare());
+      member.prepared = checkPrepared(
+        this.#call("prepare", () => member.loop.prepare()),
+      );
       member.failures = 0;
       const { timeout } = member.prepared;
       member.deadline = timeout < 0 ? Infinity : monotonic() + timeout;
@@ -303,9 +314,17 @@ export class Attachments {
     }
   }
 
+  #call<T>(kind: CallbackKind, f: () => T): T {
+    const tracing = this.#tracing;
+    return tracing.hook === undefined
+      ? f()
+      : tracing.run(kind, undefined, undefined, f);
+  }
+
   #tell({ loop }: Member): void {
+    if (loop.held === undefined) return;
     callGuarded(
-      () => loop.held?.(),
+      () => this.#call("held", () => loop.held!()),
       (error) => this.#options.report(error, "held of an attached loop"),
     );
   }
@@ -314,7 +333,7 @@ export class Attachments {
     member.stepping = true;
     member.prepared = undefined;
     try {
-      member.loop.dispatch(member.revents);
+      this.#call("step", () => member.loop.dispatch(member.revents));
     } catch (error) {
       this.#options.report(error, "dispatch of an attached loop");
     } finally {

@@ -12,6 +12,7 @@
 import { checkDelay, checkFinite, show } from "./arguments.ts";
 import { AlreadyCalled, AlreadyCancelled } from "./errors.ts";
 import { isThenable, reportRejection } from "./thenable.ts";
+import { nameOf, Tracing } from "./trace/tracing.ts";
 
 /**
  * A call that was asked for with `callLater`, and the means to move or to
@@ -170,6 +171,29 @@ export interface DelayedCallsOptions {
    * @default {false}
    */
   captureStacks?: boolean;
+  /**
+   * Who is told of each call.
+   *
+   * @default {nobody}
+   */
+  tracing?: Tracing;
+}
+
+/** A line of `inspect()`. */
+export interface DelayedCallReport {
+  /** When, on the reactor's clock. */
+  readonly time: number;
+  /** What, as text. */
+  readonly text: string;
+  /** The name of the function, if it has one. */
+  readonly name: string | undefined;
+  /**
+   * Milliseconds until then, negative if it is overdue; undefined when the clock
+   * fails.
+   */
+  readonly left: number | undefined;
+  /** Whether it keeps the process alive, unless the reactor does not. */
+  readonly persistent: boolean;
 }
 
 /**
@@ -313,6 +337,7 @@ export class DelayedCalls {
   readonly #clock: () => number;
   readonly #changed: (sooner: boolean) => void;
   readonly #captureStacks: boolean;
+  readonly #tracing: Tracing;
   #heap: Call[] = [];
   /** Calls that are due but younger than the pass that met them at the top. */
   #tooYoung: Call[] = [];
@@ -336,6 +361,7 @@ export class DelayedCalls {
     this.#changed = options.changed;
     this.label = options.label;
     this.#captureStacks = options.captureStacks ?? false;
+    this.#tracing = options.tracing ?? new Tracing();
   }
 
   /** The number of calls still to come that keep the process alive. */
@@ -426,8 +452,24 @@ export class DelayedCalls {
    * Returns the calls still to come, in no particular order, in a fresh array.
    */
   active(): DelayedCall[] {
-    this.#takeBack();
-    return this.#heap.filter((call) => call.state === "active");
+    return this.#active();
+  }
+
+  /** For `inspect()`. */
+  report(): DelayedCallReport[] {
+    let now: number | undefined;
+    try {
+      now = this.now();
+    } catch {
+      // The clock may be the user's. Whoever waits by it is told.
+    }
+    return this.#active().map((call) => ({
+      time: call.deadline,
+      text: String(call),
+      name: nameOf(call.f),
+      left: now === undefined ? undefined : call.deadline - now,
+      persistent: call.refd,
+    }));
   }
 
   /** Returns the stack on which `call` was made, if stacks are captured. */
@@ -504,11 +546,18 @@ export class DelayedCalls {
     this.#tell(Infinity);
   }
 
+  #active(): Call[] {
+    this.#takeBack();
+    return this.#heap.filter((call) => call.state === "active");
+  }
+
   #run(call: Call, failed: (error: unknown, call: DelayedCall) => void): void {
     const f = call.f!;
     this.#end(call, "called");
     try {
-      const result = f(...call.args!);
+      const result = this.#tracing.hook === undefined
+        ? f(...call.args!)
+        : this.#trace(f, call.args!);
       if (isThenable(result)) {
         call.name = show(f);
         reportRejection(result, (error) => failed(error, call));
@@ -519,6 +568,16 @@ export class DelayedCalls {
     } finally {
       call.f = call.args = undefined;
     }
+  }
+
+  /** A function of its own, so that `#run` has no closure to make. */
+  #trace(f: (...args: unknown[]) => unknown, args: unknown[]): unknown {
+    return this.#tracing.run(
+      "delayedCall",
+      undefined,
+      nameOf(f),
+      () => f(...args),
+    );
   }
 
   #end(call: Call, state: State): void {

@@ -35,6 +35,7 @@ import { currentNumber, notOpen, numberOf } from "./fd.ts";
 import { PendingError } from "./readiness.ts";
 import { Rests, Suspicion } from "./spin.ts";
 import { callGuarded, isThenable, reportRejection } from "./thenable.ts";
+import type { CallbackKind, Tracing } from "./trace/tracing.ts";
 
 /**
  * Something with a descriptor to read from.
@@ -313,6 +314,8 @@ export interface DescriptorsOptions {
   canRest: boolean;
   /** {@linkcode Descriptors.restEnd} has come nearer. */
   restEnds: () => void;
+  /** Who is told of each callback. */
+  tracing: Tracing;
 }
 
 /**
@@ -342,6 +345,11 @@ export interface DescriptorReport {
   readonly interest: readonly ("readable" | "writable" | "priority")[];
   /** Who asks. */
   readonly watchers: readonly WatcherReport[];
+  /**
+   * Whether the kernel is not asked for a moment, because the descriptor was
+   * ready all the time and nobody used it.
+   */
+  readonly resting: boolean;
 }
 
 /**
@@ -376,6 +384,8 @@ export interface WatcherReport {
   readonly label: string | undefined;
   /** Where it was registered, with `captureStacks`; undefined without. */
   readonly stack: string | undefined;
+  /** Whether it keeps the process alive, unless the reactor does not. */
+  readonly persistent: boolean;
 }
 
 /**
@@ -396,7 +406,7 @@ const MOST_ORPHANS = 4096;
 const inUse = new Set<Descriptors>();
 
 /** An object's label, if it is one and can be read. */
-function labelOf(object: ReadDescriptor | WriteDescriptor): string | undefined {
+function labelOf(object: { label?: string }): string | undefined {
   try {
     const { label } = object;
     return typeof label === "string" ? label : undefined;
@@ -407,19 +417,20 @@ function labelOf(object: ReadDescriptor | WriteDescriptor): string | undefined {
 
 /** What `inspect()` says of an entry. */
 function reportOn(entry: Entry): DescriptorReport {
-  const { fd, interest: mask, reader, writer } = entry;
+  const { fd, interest: mask, reader, writer, resting } = entry;
   const interest: ("readable" | "writable" | "priority")[] = [];
   if ((mask & POLL.IN) !== 0) interest.push("readable");
   if ((mask & POLL.OUT) !== 0) interest.push("writable");
   if ((mask & POLL.PRI) !== 0) interest.push("priority");
   const watchers: WatcherReport[] = entry.observers.map((
-    { kind, label, stack },
-  ) => ({ kind, label, stack }));
+    { kind, label, stack, refd },
+  ) => ({ kind, label, stack, persistent: refd }));
   if (writer !== undefined) {
     watchers.unshift({
       kind: "writer",
       label: labelOf(writer),
       stack: entry.writerStack,
+      persistent: true,
     });
   }
   if (reader !== undefined) {
@@ -427,9 +438,10 @@ function reportOn(entry: Entry): DescriptorReport {
       kind: "reader",
       label: labelOf(reader),
       stack: entry.readerStack,
+      persistent: true,
     });
   }
-  return { fd, interest, watchers };
+  return { fd, interest, watchers, resting };
 }
 
 /** A descriptor and who watches it, for a message. */
@@ -465,6 +477,7 @@ export function leaveReactors(fd: number): void {
 /** The descriptors of one reactor. */
 export class Descriptors {
   readonly #options: DescriptorsOptions;
+  readonly #tracing: Tracing;
   readonly #entries: (Entry | undefined)[] = [];
   /** A turn is on: what changes is told to the set at the end of the round. */
   #deferring = false;
@@ -492,6 +505,7 @@ export class Descriptors {
   /** Makes an empty collection. */
   constructor(options: DescriptorsOptions) {
     this.#options = options;
+    this.#tracing = options.tracing;
   }
 
   /** How many descriptors somebody watches. */
@@ -1043,9 +1057,32 @@ export class Descriptors {
         observer.mask !== 0 && (events & concerned) !== 0 &&
         observer.round < round
       ) {
-        observer.ready(events & concerned, pending);
+        if (this.#tracing.hook === undefined) {
+          observer.ready(events & concerned, pending);
+        } else this.#traceReady(entry, observer, events & concerned, pending);
       }
     }
+  }
+
+  #traceReady(
+    entry: Entry,
+    observer: Observer,
+    events: number,
+    pending: PendingError,
+  ): void {
+    const { kind } = observer;
+    this.#trace(kind, entry, observer, () => observer.ready(events, pending));
+  }
+
+  #trace<T>(
+    kind: CallbackKind,
+    entry: Entry | undefined,
+    labelled: { label?: string },
+    f: () => T,
+  ): T {
+    return this.#tracing.hook === undefined
+      ? f()
+      : this.#tracing.run(kind, entry?.fd, labelOf(labelled), f);
   }
 
   /**
@@ -1071,6 +1108,8 @@ export class Descriptors {
         ? notOpen(
           `Cannot wait for descriptor ${entry.fd}: its "fileno()" now says ${number}`,
         )
+        : this.#tracing.hook !== undefined
+        ? this.#traceCall(object, entry, method)
         : method === "doRead"
         ? (object as ReadDescriptor).doRead()
         : (object as WriteDescriptor).doWrite();
@@ -1088,6 +1127,27 @@ export class Descriptors {
     } finally {
       this.#current = undefined;
     }
+  }
+
+  /** The same as in `#call`, which is spared the closure. */
+  #traceCall(
+    object: ReadDescriptor | WriteDescriptor,
+    entry: Entry,
+    method: "doRead" | "doWrite",
+  ): unknown {
+    return method === "doRead"
+      ? this.#trace(
+        "reader",
+        entry,
+        object,
+        () => (object as ReadDescriptor).doRead(),
+      )
+      : this.#trace(
+        "writer",
+        entry,
+        object,
+        () => (object as WriteDescriptor).doWrite(),
+      );
   }
 
   #reportOf(entry: Entry, method: string, error: unknown): void {
@@ -1110,7 +1170,12 @@ export class Descriptors {
           understood = typeof readConnectionLost === "function";
           if (!understood) return;
           this.removeReader(object as ReadDescriptor);
-          return readConnectionLost!.call(object, reason);
+          return this.#trace(
+            "readConnectionLost",
+            undefined,
+            object,
+            () => readConnectionLost!.call(object, reason),
+          );
         },
         (error) => {
           reason = asError(error);
@@ -1127,7 +1192,13 @@ export class Descriptors {
   #tell(object: ReadDescriptor | WriteDescriptor, reason: Error): void {
     if (this.#current === object) this.#current = undefined;
     callGuarded(
-      () => object.connectionLost(reason),
+      () =>
+        this.#trace(
+          "connectionLost",
+          undefined,
+          object,
+          () => object.connectionLost(reason),
+        ),
       (error) => this.#options.report(error, "connectionLost"),
     );
   }

@@ -25,7 +25,11 @@ import {
 import { checkDelay, checkFunction, complaint, show } from "./arguments.ts";
 import { Attachments, checkForeignLoop } from "./attachments.ts";
 import { BlockingQueue } from "./blocking_queue.ts";
-import { type DelayedCall, DelayedCalls } from "./delayed_calls.ts";
+import {
+  type DelayedCall,
+  type DelayedCallReport,
+  DelayedCalls,
+} from "./delayed_calls.ts";
 import {
   type DescriptorReport,
   Descriptors,
@@ -61,6 +65,13 @@ import { onTermination } from "./signals.ts";
 import { type Culprit, SlowCallbacks, tooLong } from "./slow_callbacks.ts";
 import { type Phase, SystemEvents, type TriggerId } from "./system_events.ts";
 import { callGuarded } from "./thenable.ts";
+import {
+  type CallbackKind,
+  checkTraceHook,
+  nameOf,
+  type TraceHook,
+  Tracing,
+} from "./trace/tracing.ts";
 import {
   type Budget,
   type Counters,
@@ -155,6 +166,12 @@ export interface ReactorOptions {
    * @default {false}
    */
   captureStacks?: boolean;
+  /**
+   * Gets told of every callback: see {@linkcode Reactor.trace}.
+   *
+   * @default {undefined}
+   */
+  trace?: TraceHook;
 }
 
 /**
@@ -241,12 +258,7 @@ export interface ReactorReport {
   /** The loops that are attached. */
   readonly attachments: readonly AttachmentReport[];
   /** The delayed calls that are to come. */
-  readonly delayedCalls: readonly {
-    /** When, in milliseconds on the reactor's clock. */
-    readonly time: number;
-    /** What, as text: the function's name, and how soon it is due. */
-    readonly text: string;
-  }[];
+  readonly delayedCalls: readonly DelayedCallReport[];
   /** The signal that stopped the reactor, if one did. */
   readonly signal: Deno.Signal | undefined;
   /** What has happened so far. */
@@ -318,6 +330,7 @@ export class Reactor implements AsyncDisposable {
   readonly #clock: () => number;
   readonly #label: string | undefined;
   readonly #captureStacks: boolean;
+  readonly #tracing: Tracing;
   #seam: Seam = {};
   readonly #slow: SlowCallbacks;
   /** What is running of a round, or ran last. */
@@ -396,6 +409,9 @@ export class Reactor implements AsyncDisposable {
     const report = (error: unknown, where: string) =>
       this.#report(error, where);
     this.#slow = new SlowCallbacks(tooLong(this.#budget.ms), report);
+    this.#tracing = new Tracing({ label: this.#label, report });
+    this.#tracing.hook = checked.trace;
+    const tracing = this.#tracing;
     this.#descriptors = new Descriptors({
       set: () => this.#readinessSet(),
       requireOpen: (action) => this.#requireWatching(action),
@@ -409,12 +425,14 @@ export class Reactor implements AsyncDisposable {
       // A rest is so long by Deno's clock.
       canRest: checked.clock === monotonic,
       restEnds: () => this.#loop?.timerSooner(),
+      tracing,
     });
     this.#attachments = new Attachments({
       wake: () => this.#loop?.wake(),
       reconsider: () => this.#loop?.reconsider(),
       refsChanged: () => this.#keepAlive(),
       report,
+      tracing,
     });
     this.#calls = new DelayedCalls({
       now: this.#clock,
@@ -423,11 +441,13 @@ export class Reactor implements AsyncDisposable {
         if (sooner) this.#loop?.timerSooner();
       },
       captureStacks: this.#captureStacks,
+      tracing,
     });
     this.#events = new SystemEvents({
       failed: report,
       // In a work item, if there are any.
       resume: (f) => this.#loop === undefined ? f() : this.#enqueue(f),
+      tracing,
     });
   }
 
@@ -702,7 +722,7 @@ export class Reactor implements AsyncDisposable {
     if (!this.#running) {
       return this.addSystemEventTrigger("after", "startup", f, ...args);
     }
-    this.#call(() => f(...args), "callWhenRunning");
+    this.#call(f, args, "trigger", "callWhenRunning");
     return null;
   }
 
@@ -1191,7 +1211,9 @@ export class Reactor implements AsyncDisposable {
     checkFunction(f, "call from thread", "f");
     this.#requireOpen("call from thread");
     this.#selfStart("call from thread");
-    this.#enqueue(() => this.#call(() => f(...args), "callFromThread"));
+    this.#enqueue(() =>
+      this.#call(f, args, "callFromThread", "callFromThread")
+    );
   }
 
   // Other loops
@@ -1461,13 +1483,41 @@ export class Reactor implements AsyncDisposable {
       },
       descriptors: this.#descriptors.report(),
       attachments: this.#attachments.report(),
-      delayedCalls: this.#calls.active().map((call) => ({
-        time: call.getTime(),
-        text: String(call),
-      })),
+      delayedCalls: this.#calls.report(),
       signal: this.#signal,
       counters: { ...this.#counters },
     };
+  }
+
+  /**
+   * Who is told of every callback that begins and ends; undefined for nobody,
+   * which costs nothing. It can be put on and taken off at any time, for a look
+   * at a program that runs.
+   *
+   * @throws {TypeError} When it is set to something else than undefined and an
+   * object with `start` and `stop`.
+   *
+   * @example Switched on for a moment
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   * import { ChromeTrace } from "@interleave/reactor/trace";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using reactor = new Reactor();
+   * const trace = new ChromeTrace();
+   * reactor.trace = trace;
+   * reactor.callLater(1, () => reactor.stop());
+   * await reactor.run();
+   * reactor.trace = undefined;
+   * assertEquals(trace.size, 2); // The delayed call, and the turn it ran in.
+   * ```
+   */
+  get trace(): TraceHook | undefined {
+    return this.#tracing.hook;
+  }
+
+  set trace(hook: TraceHook | undefined) {
+    this.#tracing.hook = checkTraceHook(hook, "trace", "trace");
   }
 
   // Starting and ending
@@ -1491,10 +1541,14 @@ export class Reactor implements AsyncDisposable {
     };
     const loop = new TurnLoop(
       {
-        begin: () => this.#descriptors.beginTurn(),
+        begin: () => {
+          this.#tracing.beginTurn();
+          this.#descriptors.beginTurn();
+        },
         end: () => {
           this.#descriptors.endTurn();
           this.#calls.latest = undefined;
+          this.#tracing.endTurn();
         },
         round: (ready) => this.#round(ready, goOn),
         timeout: () => this.#timeout(),
@@ -1876,8 +1930,19 @@ export class Reactor implements AsyncDisposable {
     );
   }
 
-  #call(f: () => unknown, where: string): void {
-    callGuarded(f, (error) => this.#report(error, where));
+  #call<A extends unknown[]>(
+    f: (...args: A) => unknown,
+    args: A,
+    kind: CallbackKind,
+    where: string,
+  ): void {
+    callGuarded(
+      () =>
+        this.#tracing.hook === undefined
+          ? f(...args)
+          : this.#tracing.run(kind, undefined, nameOf(f), () => f(...args)),
+      (error) => this.#report(error, where),
+    );
   }
 
   /** Tells the user of an error. Nothing escapes. */
@@ -1954,6 +2019,7 @@ function checkOptions(options: ReactorOptions) {
     clock = monotonic,
     label,
     captureStacks = false,
+    trace,
   } = options;
   if (backend !== "epoll" && backend !== "poll") {
     const Class = typeof backend === "string" ? RangeError : TypeError;
@@ -1993,6 +2059,7 @@ function checkOptions(options: ReactorOptions) {
     clock: clock as () => number,
     label,
     captureStacks,
+    trace: checkTraceHook(trace, action, "options.trace"),
   };
 }
 

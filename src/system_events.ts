@@ -17,6 +17,7 @@
 
 import { checkFunction, checkString, complaint, show } from "./arguments.ts";
 import { isThenable, reportRejection } from "./thenable.ts";
+import { nameOf, Tracing } from "./trace/tracing.ts";
 
 /**
  * When a trigger runs in its event. What 'before' triggers promise is waited for
@@ -105,6 +106,12 @@ export interface SystemEventsOptions {
    * have settled.
    */
   resume: (f: () => void) => void;
+  /**
+   * Who is told of each trigger.
+   *
+   * @default {nobody}
+   */
+  tracing?: Tracing;
 }
 
 /** The reactor's own parts of an event. */
@@ -144,6 +151,7 @@ interface SystemEvent {
 /** The triggers of all events, and the events in flight. */
 export class SystemEvents {
   readonly #options: SystemEventsOptions;
+  readonly #tracing: Tracing;
   readonly #events = new Map<string, SystemEvent>();
   /**
    * Every trigger there ever was and whose id is still held; undefined once it
@@ -154,6 +162,7 @@ export class SystemEvents {
   /** Makes an empty set of events. */
   constructor(options: SystemEventsOptions) {
     this.#options = options;
+    this.#tracing = options.tracing ?? new Tracing();
   }
 
   /**
@@ -303,7 +312,14 @@ export class SystemEvents {
     const { phase, event, f, args } = this.#triggers.get(id)!;
     this.#triggers.set(id, undefined);
     try {
-      const result = f(...args);
+      const result = this.#tracing.hook === undefined
+        ? f(...args)
+        : this.#tracing.run(
+          "trigger",
+          undefined,
+          [phase, show(event), nameOf(f)].join(" ").trimEnd(),
+          () => f(...args),
+        );
       if (!isThenable(result)) return undefined;
       return reportRejection(
         result,
