@@ -158,8 +158,10 @@ export interface DelayedCallsOptions {
    * Called when the owner must act: with true when the nearest deadline came
    * nearer than `next()` last said, with false when only `refs` became zero or
    * stopped being zero. In both cases `refs` may have crossed. Not called from
-   * inside a pass of `runDue`, whose caller asks `next()` afterwards anyway; if
-   * `refs` crossed meanwhile, called once at its end.
+   * inside a pass of `runDue`, whose caller asks `next()` afterwards anyway,
+   * unless `next()` was asked in that very pass: a call may run a loop of its
+   * own, which waits by the answer. If `refs` crossed meanwhile, called once at
+   * its end.
    */
   changed: (sooner: boolean) => void;
   /** Whose calls these are, for the string form of a call. */
@@ -350,6 +352,8 @@ export class DelayedCalls {
    * clock.
    */
   #passes = 0;
+  /** Whether the owner has asked `next()` in the innermost pass. */
+  #asked = false;
   /** The nearest deadline that the owner knows of. */
   #toldNearest = Infinity;
   /** Whether, as far as the owner knows, anything keeps the process alive. */
@@ -401,6 +405,7 @@ export class DelayedCalls {
   next(): number {
     this.#takeBack();
     this.#toldNearest = this.#nearest()?.deadline ?? Infinity;
+    this.#asked = true;
     return this.#toldNearest;
   }
 
@@ -425,6 +430,8 @@ export class DelayedCalls {
   ): number {
     const born = this.#sequence;
     let ran = 0;
+    const askedBefore = this.#asked;
+    this.#asked = false;
     this.#passes++;
     try {
       while (true) {
@@ -443,6 +450,7 @@ export class DelayedCalls {
       }
     } finally {
       this.#passes--;
+      this.#asked = askedBefore;
       this.#takeBack();
       this.#tell(Infinity);
     }
@@ -587,7 +595,7 @@ export class DelayedCalls {
 
   /** Tells the owner what it must know, after a call got this deadline. */
   #tell(deadline: number): void {
-    if (this.#passes > 0) return;
+    if (this.#passes > 0 && !this.#asked) return;
     const sooner = deadline < this.#toldNearest;
     const kept = this.#refs > 0;
     if (!sooner && kept === this.#toldKept) return;

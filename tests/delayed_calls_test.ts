@@ -381,6 +381,26 @@ Deno.test("changed() is not called inside a pass", () => {
   assertEquals([t.failures, t.news()], [[], []]);
 });
 
+Deno.test("changed() is called inside a pass in which next() was asked", () => {
+  const t = new Fixture();
+  t.runs(1, () => {
+    t.runs(1, () => {
+      t.logs(5, "of the inner pass");
+      assertEquals(t.news(), []);
+    });
+    assertEquals(t.pass(1), 1);
+    assertEquals(t.calls.next(), t.time + 5); // As a loop inside the call does.
+    t.logs(50, "later");
+    assertEquals(t.news(), []);
+    t.logs(2, "sooner");
+    assertEquals(t.news(), [true]);
+  });
+  t.calls.next();
+  t.news();
+  t.pass(1);
+  assertEquals(t.failures, []);
+});
+
 Deno.test("ref() and unref() do nothing when the call ran or was cancelled", () => {
   const t = new Fixture();
   const called = t.logs(1, "x");

@@ -582,6 +582,20 @@ for (
 }
 
 testOnBackends(
+  "interleave() at once after crash() in a delayed call serves one that is made next",
+  async ({ reactor }) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    reactor.callLater(1, () => {
+      reactor.crash();
+      reactor.interleave();
+      reactor.callLater(1, resolve);
+    });
+    reactor.interleave();
+    await promise;
+  },
+);
+
+testOnBackends(
   "interleave() at once after crash() in a callback leaves one loop (contract 12, 174)",
   async ({ reactor }) => {
     const [old, fresh] = [new Hand(), new Hand()];

@@ -4,6 +4,7 @@
 import {
   assertEquals,
   assertGreaterOrEqual,
+  assertLess,
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
@@ -68,6 +69,30 @@ for (const place of PLACES) {
     },
   );
 }
+
+testInHosts(
+  "modal() from a delayed call: one that is made inside, outside of callbacks, is not late",
+  async ({ reactor, run }) => {
+    using toolkit = new ToolkitInC();
+    let took = NaN;
+    reactor.callLater(1, () => {
+      // Would wake the worker in the end.
+      const late = reactor.callLater(PATIENCE / 2, () => toolkit.quit());
+      reactor.modal(toolkit.waker, () => {
+        const made = performance.now();
+        reactor.callLater(5, () => {
+          took = performance.now() - made;
+          toolkit.quit();
+        });
+        toolkit.run();
+      });
+      late[Symbol.dispose]();
+      reactor.stop();
+    });
+    await run();
+    assertLess(took, PATIENCE / 4);
+  },
+);
 
 testInHosts(
   "modal() inside modal() returns to the outer loop, and then to the host",
