@@ -12,6 +12,7 @@ import {
 } from "@std/assert";
 import { POSIX } from "../ffi/constants.ts";
 import { libc } from "../ffi/libc.ts";
+import { signalNumber } from "../ffi/signal_numbers.ts";
 import { FileDescriptor } from "../src/file_descriptor.ts";
 import {
   assertGivenBack,
@@ -21,6 +22,7 @@ import {
   CTRL_D,
   root,
   run,
+  SIGINT,
   SIGKILL,
   startOnTerminal,
   startPiped,
@@ -308,6 +310,43 @@ testOnLinux(
     );
   },
 );
+
+Deno.test("examples/inspect.ts prints its table, and again when it is asked", async () => {
+  const output = await run(startPiped, "inspect.ts", {
+    async talk({ pid, output }) {
+      await output.until("Once more? kill -USR2");
+      libc().kill(pid, signalNumber("SIGUSR2")!);
+      await output.until("\nCounters\n");
+      libc().kill(pid, SIGINT);
+    },
+  });
+  const tables = output.match(/^Reactor "the example": .+$/gm);
+  assertEquals(tables?.length, 2);
+  for (
+    const row of [
+      /^ +\d+ {2}readable +reader +"a byte every half second" +yes$/m,
+      /^ +\d+ {2}readable, priority +wait +"an answer" +yes$/m,
+      /^ +watch +"urgent data" +no$/m,
+      /^ +60\.0 min +giveUp +yes$/m,
+      /^ +1\.\d min +remind +no$/m,
+      /^ +\d+\.\d ms +\d+ readable$/m,
+    ]
+  ) assertMatch(output, row);
+});
+
+Deno.test("examples/trace.ts writes a file of what ran when", async () => {
+  const output = await run(startPiped, "trace.ts", {
+    through: '"$@"; cat trace.json; rm trace.json',
+  });
+  const [said, ...text] = output.split("\n");
+  const { traceEvents } = JSON.parse(text.join("\n"));
+  const slices = traceEvents.filter(({ ph }: { ph: string }) => ph === "X");
+  assertEquals(said, `trace.json has ${slices.length} callbacks.`);
+  const slow = slices.find(({ name }: { name: string }) =>
+    name === "delayedCall slow"
+  );
+  assertGreaterOrEqual(slow.dur, 60_000);
+});
 
 Deno.test("examples/virtual_clock.ts lives through an hour", async () => {
   const output = await run(startPiped, "virtual_clock.ts");
