@@ -42,6 +42,7 @@
  * |---|---|
  * | {@link [net] ./net} | connections, servers, datagrams, TLS, terminals and child processes |
  * | {@link [loops/glib] ./loops/glib}, {@link [loops/qt] qt}, {@link [loops/sdl2] sdl2}, {@link [loops/tk] tk}, {@link [loops/cocoa] cocoa}, {@link [loops/x11] x11}, {@link [loops/libuv] libuv} | the loops of toolkits, as host or as guest |
+ * | {@link [trace] ./trace} | what a reactor does, as a table, a trace or spans |
  * | {@link [testing] ./testing} | a clock that moves only when a test moves it |
  * | {@link [ffi] ./ffi} | the C library, for descriptors of your own |
  *

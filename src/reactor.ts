@@ -167,7 +167,7 @@ export interface ReactorOptions {
    */
   captureStacks?: boolean;
   /**
-   * Gets told of every callback: see {@linkcode Reactor.trace}.
+   * Gets told of every callback: see {@linkcode Reactor.prototype.trace Reactor.trace}.
    *
    * @default {undefined}
    */
