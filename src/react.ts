@@ -9,7 +9,22 @@ import { ReactorNotRunning } from "./errors.ts";
 import { type Reactor, reactor as shared, type RunOptions } from "./reactor.ts";
 import type { TriggerId } from "./system_events.ts";
 
-/** Options of {@linkcode react}: when signals stop the reactor, and which one. */
+/**
+ * Options of {@linkcode react}: which reactor, and whether signals stop it.
+ *
+ * @example A reactor with options of its own, in a program that has signals
+ * ```ts
+ * import { react, type ReactOptions, Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const options: ReactOptions = {
+ *   reactor: new Reactor({ label: "download" }),
+ *   signals: false,
+ * };
+ * const main = (reactor: Reactor) => reactor.inspect().label;
+ * assertEquals(await react(main, options), "download");
+ * ```
+ */
 export interface ReactOptions extends RunOptions {
   /**
    * What to run. It must not be running yet, other than by itself.
@@ -49,9 +64,10 @@ export interface ReactOptions extends RunOptions {
  * @returns What `main` returns, after the last 'after' trigger of "shutdown":
  * the reactor has ended, and the shared one with it for good. `undefined` if
  * `main` goes along with a stop, by rejecting with the signal's reason, or was
- * never called because of one. Rejects with any other error of `main`'s; as
- * {@linkcode Reactor.prototype.run Reactor.run} does if the reactor fails; and so, without calling
- * `main`, if it cannot run, with `Deno.errors.BadResource` if it is closed.
+ * never called because of one. Rejects with any other error of `main`'s, and
+ * with `ReactorFailed` if the reactor fails. If it cannot run, `main`
+ * is not called, and the error is that of {@linkcode Reactor.prototype.run Reactor.run}, or
+ * `Deno.errors.BadResource` for a reactor that is closed.
  * @throws {TypeError} When `main` is not a function, or an option is of the
  * wrong type.
  *

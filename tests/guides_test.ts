@@ -11,14 +11,18 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { libc } from "../ffi/libc.ts";
 import { FileDescriptor } from "../mod.ts";
-import { PostgresServer } from "./clients/postgres_server.ts";
-import { missingPostgres } from "./clients/postgres_server.ts";
+import { missingPostgres, PostgresServer } from "./clients/postgres_server.ts";
 import { missingSocat, PtyPair } from "./clients/pty_pair.ts";
 import { SessionBus } from "./clients/session_bus.ts";
 import { onLinux } from "./descriptors.ts";
-import { type Running, SIGINT, startPiped } from "./example_program.ts";
-import { libc } from "../ffi/libc.ts";
+import {
+  commandOf,
+  type Running,
+  SIGINT,
+  startPiped,
+} from "./example_program.ts";
 import {
   Documents,
   documentsIn,
@@ -41,7 +45,7 @@ libc();
 const all = documentsIn("examples");
 const fences = all.flatMap(fencesIn);
 const documents = new Documents(...all);
-globalThis.addEventListener("unload", () => documents[Symbol.dispose]());
+Deno.test.afterAll(() => documents[Symbol.dispose]());
 
 /** How a fence is run, and what it needs. */
 interface Way {
@@ -139,6 +143,20 @@ const WAYS: Readonly<Record<string, Way>> = {
     },
   },
 
+  "libevent": {
+    missing: async () => [
+      ...await missingLibrary("libevent_core-2.1.so.7", "libevent-core-2.1-7"),
+      ...await missingLibrary(
+        "libevent_pthreads-2.1.so.7",
+        "libevent-pthreads-2.1-7",
+      ),
+    ],
+    async run(fence) {
+      const { stdout } = await runToEnd(fence);
+      assertEquals(stdout, "inside event_base_loop()\nit has returned\n");
+    },
+  },
+
   // A module for others, which shows nothing by itself.
   "gtk4": {
     missing: () => missingLibrary("libgtk-4.so.1", "libgtk-4-1"),
@@ -161,18 +179,16 @@ const WAYS: Readonly<Record<string, Way>> = {
   },
 };
 
-/** Said of fences that are run elsewhere, by the words behind `ts`. */
-const ELSEWHERE: Readonly<Record<string, string>> = {
-  "ignore": "examples/loops/libevent.ts, which tests/loops/guide_test.ts runs",
-};
+/** What a document may show: code that is run here, and what is only looked at. */
+const KINDS = ["ts", "sh", "text", "python"];
 
 Deno.test("every piece of TypeScript in the documents of the examples has the right types", async () => {
   assertEquals(await documents.complaints(), "");
 });
 
-Deno.test("pieces of the documents are of kinds that are checked here, or are commands and pictures", () => {
+Deno.test("the documents of the examples have no code in other languages than are known here", () => {
   for (const fence of fences) {
-    const known = ["ts", "sh", "text"].includes(fence.language);
+    const known = KINDS.includes(fence.language);
     assert(known, `${placeOf(fence)}: "${fence.language}"`);
   }
 });
@@ -181,17 +197,6 @@ for (const fence of fences) {
   if (fence.language !== "ts") continue;
   const needs = fence.attributes.join(" ");
   const name = `${placeOf(fence)} does what it shows`;
-  const elsewhere = ELSEWHERE[needs];
-  if (elsewhere !== undefined) {
-    Deno.test(`${placeOf(fence)} is the program ${elsewhere}`, () => {
-      const source = Deno.readTextFileSync(
-        `${root}/${elsewhere.split(",")[0]}`,
-      );
-      const begin = fence.text.split("\n").slice(1, 20).join("\n");
-      assertStringIncludes(source, begin);
-    });
-    continue;
-  }
   const way = WAYS[needs];
   assert(way !== undefined, `${placeOf(fence)}: nobody knows "${needs}"`);
   const missing = onLinux ? await way.missing() : ["Linux"];
@@ -199,6 +204,19 @@ for (const fence of fences) {
     leaveOut(name, `install ${missing.join(", ")}`);
   } else Deno.test(name, async () => void await way.run(fence));
 }
+
+Deno.test("examples/README.md is the index of all guides and programs, with their commands", () => {
+  const index = Deno.readTextFileSync(`${root}/examples/README.md`);
+  for (const guide of all.filter((path) => path.includes("/guides/"))) {
+    const path = guide.replace("examples/", "");
+    assertStringIncludes(index, `(${path})`);
+  }
+  for (const program of programsIn("examples")) {
+    const name = program.replace("examples/", "");
+    assertStringIncludes(index, `| [${name}](${name}) `);
+    assertStringIncludes(index, `| \`${commandOf(name).line}\` `);
+  }
+});
 
 Deno.test("the documents of the examples link to files that are there", () => {
   const broken = all.flatMap((document) =>
@@ -247,6 +265,17 @@ async function notify(server: PostgresServer, payload: string): Promise<void> {
     env: server.environment,
   }).output();
   assertEquals(code, 0, new TextDecoder().decode(stderr));
+}
+
+/** The files with a command in their header; the others are modules. */
+function programsIn(folder: string): string[] {
+  return [...Deno.readDirSync(`${root}/${folder}`)].flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory) return programsIn(path);
+    if (!path.endsWith(".ts")) return [];
+    const [header] = Deno.readTextFileSync(`${root}/${path}`).split("*/");
+    return /^ \* {5}deno run /m.test(header!) ? [path] : [];
+  });
 }
 
 /** The package of a library, if it is missing. */
