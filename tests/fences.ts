@@ -125,10 +125,8 @@ export function fencesIn(document: string): Fence[] {
     if (codeBlockStyle === "indented") return;
     at = source.indexOf(`\`\`\`${lang}\n`, at);
     const line = source.slice(0, at).split("\n").length;
-    at += 3;
+    at = source.indexOf("```", at + 3) + 3; // Behind the closing backticks.
     const [language = "", ...attributes] = lang.split(" ");
-    // The closing backticks lie beyond what is passed over here.
-    at = source.indexOf("```", at) + 3;
     fences.push({ document, line, heading, language, attributes, text });
   });
   return fences;
