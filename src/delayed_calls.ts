@@ -181,7 +181,23 @@ export interface DelayedCallsOptions {
   tracing?: Tracing;
 }
 
-/** A line of `inspect()`. */
+/**
+ * A line of `inspect()`.
+ *
+ * @example What is due within a minute
+ * ```ts
+ * import { type DelayedCallReport, Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * reactor.callLater(1000, function soon() {});
+ * reactor.callLater(3_600_000, function later() {});
+ *
+ * const isSoon = ({ left }: DelayedCallReport) => left! < 60_000;
+ * const { delayedCalls } = reactor.inspect();
+ * assertEquals(delayedCalls.filter(isSoon).map(({ name }) => name), ["soon"]);
+ * ```
+ */
 export interface DelayedCallReport {
   /** When, on the reactor's clock. */
   readonly time: number;

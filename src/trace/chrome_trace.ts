@@ -17,7 +17,27 @@ import { monotonic } from "../monotonic.ts";
 import type { CallbackKind, TracedCallback, TraceHook } from "./tracing.ts";
 import { errorInWords, shortened, titleOf } from "./words.ts";
 
-/** Options of {@linkcode ChromeTrace}. */
+/**
+ * Options of {@linkcode ChromeTrace}.
+ *
+ * @example The last thousand callbacks of a server
+ * ```ts
+ * import { reactor } from "@interleave/reactor";
+ * import { ChromeTrace } from "@interleave/reactor/trace";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const trace = new ChromeTrace({ limit: 1000, processName: "my server" });
+ * reactor.trace = trace;
+ * await new Promise<void>((resolve) => reactor.callLater(1, resolve));
+ * reactor.trace = undefined;
+ *
+ * const { traceEvents } = JSON.parse(`${trace}`);
+ * const names = traceEvents.map(({ args }: { args?: { name?: string } }) =>
+ *   args?.name
+ * );
+ * assertEquals(names.includes("my server"), true);
+ * ```
+ */
 export interface ChromeTraceOptions {
   /**
    * How many callbacks are kept, the newest. Each takes some 100 bytes.

@@ -11,7 +11,20 @@ import type { DescriptorReport } from "../descriptors.ts";
 import type { ReactorReport } from "../reactor.ts";
 import { type Column, cutTo, formatTable, printable } from "./table.ts";
 
-/** Options of {@linkcode formatReport}. */
+/**
+ * Options of {@linkcode formatReport}.
+ *
+ * @example As wide as the terminal
+ * ```ts
+ * import { reactor } from "@interleave/reactor";
+ * import { formatReport } from "@interleave/reactor/trace";
+ * import { assert } from "@std/assert";
+ *
+ * const columns = Deno.stdout.isTerminal() ? Deno.consoleSize().columns : 60;
+ * const table = formatReport(reactor.inspect(), { columns });
+ * assert(table.split("\n").every((line) => line.length <= columns));
+ * ```
+ */
 export interface FormatReportOptions {
   /**
    * How wide it may be, in columns of a terminal.

@@ -9,13 +9,49 @@ import { print as printToConsole } from "../print.ts";
 import type { ReactorReport } from "../reactor.ts";
 import { formatReport } from "./format_report.ts";
 
-/** A reactor, or what else can be inspected. */
+/**
+ * A reactor, or what else can be inspected.
+ *
+ * @example Two reactors, told apart by their labels
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import { formatReport, type Inspectable } from "@interleave/reactor/trace";
+ * import { assertStringIncludes } from "@std/assert";
+ *
+ * function show(...all: Inspectable[]): string {
+ *   return all.map((one) => formatReport(one.inspect())).join("\n\n");
+ * }
+ *
+ * const tables = show(new Reactor({ label: "web" }), new Reactor({ label: "bus" }));
+ * assertStringIncludes(tables, "web");
+ * assertStringIncludes(tables, "bus");
+ * ```
+ */
 export interface Inspectable {
   /** What it does at present. */
   inspect(): ReactorReport;
 }
 
-/** Options of {@linkcode inspectOnSignal}. */
+/**
+ * Options of {@linkcode inspectOnSignal}.
+ *
+ * @example Into a log, by another signal
+ * ```ts
+ * import { reactor } from "@interleave/reactor";
+ * import { libc } from "@interleave/reactor/ffi";
+ * import { inspectOnSignal } from "@interleave/reactor/trace";
+ * import { assertStringIncludes } from "@std/assert";
+ *
+ * const { promise, resolve } = Promise.withResolvers<string>();
+ * const options = { signal: "SIGWINCH", print: resolve } as const;
+ * using _listening = inspectOnSignal(reactor, options);
+ * using _work = reactor.callLater(60_000, () => {}); // Listening keeps nothing alive.
+ *
+ * const SIGWINCH = 28;
+ * libc().kill(Deno.pid, SIGWINCH); // kill -WINCH, from a shell.
+ * assertStringIncludes(await promise, "reactor");
+ * ```
+ */
 export interface InspectOnSignalOptions {
   /**
    * Which signal. SIGUSR1 works as well, but Deno heeds it, too (from 2.9.2

@@ -13,9 +13,11 @@
  * A trace is an object that a reactor is given, at its beginning or while it
  * runs. Without one nothing is measured.
  *
+ * @example A table, and a trace
  * ```ts
  * import { Reactor } from "@interleave/reactor";
  * import { ChromeTrace, formatReport } from "@interleave/reactor/trace";
+ * import { assertStringIncludes } from "@std/assert";
  *
  * const trace = new ChromeTrace();
  * const reactor = new Reactor({ label: "mine", trace });
@@ -24,7 +26,9 @@
  *   reactor.stop();
  * });
  * await reactor.run();
- * console.log(`${trace}`); // Or into a file: trace.writeTo(file.writable).
+ *
+ * const json = `${trace}`; // Or into a file: trace.writeTo(file.writable).
+ * assertStringIncludes(json, "delayedCall tick");
  * ```
  *
  * @module

@@ -12,7 +12,47 @@ import { errorInWords, shortened, titleOf } from "./words.ts";
 /** `SpanStatusCode.ERROR`. */
 const ERROR = 2;
 
-/** What is needed of a `Span`. */
+/**
+ * What is needed of a `Span`.
+ *
+ * @example A tracer that prints
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ * import {
+ *   type ContextApi,
+ *   OpenTelemetryTrace,
+ *   type TraceSpan,
+ *   type TraceSpanOptions,
+ *   type TraceTracer,
+ * } from "@interleave/reactor/trace";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const ended: string[] = [];
+ * class Span implements TraceSpan {
+ *   constructor(readonly name: string, readonly options?: TraceSpanOptions) {}
+ *   setAttribute() {}
+ *   setStatus() {}
+ *   end() {
+ *     ended.push(this.name);
+ *   }
+ * }
+ * const tracer: TraceTracer<Span, Span | undefined> = {
+ *   startSpan: (name, options) => new Span(name, options),
+ * };
+ * const api: ContextApi<Span, Span | undefined> = {
+ *   trace: { setSpan: (_context, span) => span },
+ *   context: { active: () => undefined },
+ * };
+ *
+ * await using reactor = new Reactor();
+ * reactor.trace = new OpenTelemetryTrace(tracer, api);
+ * reactor.callLater(1, function tick() {
+ *   reactor.stop();
+ * });
+ * await reactor.run();
+ * assertEquals(ended, ["delayedCall tick", "turn"]);
+ * ```
+ */
 export interface TraceSpan {
   /** Adds to what is known of it. */
   setAttribute(key: string, value: string | number): unknown;
@@ -22,19 +62,73 @@ export interface TraceSpan {
   end(endTime?: number): void;
 }
 
-/** What is needed of `SpanOptions`. */
+/**
+ * What is needed of `SpanOptions`.
+ *
+ * @example A span that began a while ago
+ * ```ts
+ * import type { TraceSpanOptions } from "@interleave/reactor/trace";
+ * import { assertLess } from "@std/assert";
+ *
+ * const options: TraceSpanOptions = { startTime: Date.now() - 5 };
+ * assertLess(options.startTime!, Date.now());
+ * ```
+ */
 export interface TraceSpanOptions {
   /** Milliseconds since 1970. */
   startTime?: number;
 }
 
-/** What is needed of a `Tracer`. */
+/**
+ * What is needed of a `Tracer`.
+ *
+ * @example One that counts
+ * ```ts
+ * import {
+ *   OpenTelemetryTrace,
+ *   type TraceSpan,
+ *   type TraceTracer,
+ * } from "@interleave/reactor/trace";
+ * import { Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * let spans = 0;
+ * const span: TraceSpan = { setAttribute() {}, setStatus() {}, end() {} };
+ * const tracer: TraceTracer<TraceSpan, null> = {
+ *   startSpan: () => (spans++, span),
+ * };
+ *
+ * await using reactor = new Reactor();
+ * reactor.trace = new OpenTelemetryTrace(tracer, {
+ *   trace: { setSpan: () => null },
+ *   context: { active: () => null },
+ * });
+ * reactor.callLater(1, () => reactor.stop());
+ * await reactor.run();
+ * assertEquals(spans, 2); // The delayed call, and the turn it ran in.
+ * ```
+ */
 export interface TraceTracer<Span extends TraceSpan, Context> {
   /** Begins a span, inside the one that `context` has. */
   startSpan(name: string, options?: TraceSpanOptions, context?: Context): Span;
 }
 
-/** What is needed of OpenTelemetry's API, which is a part of the module. */
+/**
+ * What is needed of OpenTelemetry's API, which is a part of the module.
+ *
+ * @example Contexts that are no more than their span
+ * ```ts
+ * import type { ContextApi, TraceSpan } from "@interleave/reactor/trace";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const api: ContextApi<TraceSpan, TraceSpan | undefined> = {
+ *   trace: { setSpan: (_context, span) => span },
+ *   context: { active: () => undefined },
+ * };
+ * const span: TraceSpan = { setAttribute() {}, setStatus() {}, end() {} };
+ * assertEquals(api.trace.setSpan(api.context.active(), span), span);
+ * ```
+ */
 export interface ContextApi<Span extends TraceSpan, Context> {
   /** `trace` of `@opentelemetry/api`. */
   readonly trace: {

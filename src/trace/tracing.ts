@@ -27,6 +27,26 @@ import { callGuarded } from "../thenable.ts";
  * | `"callFromThread"` | what `callFromThread()` was given |
  * | `"trigger"` | a trigger of a system event, or what `callWhenRunning()` called at once |
  * | `"prepare"`, `"held"`, `"step"` | `prepare`, `held`, `dispatch` of an attached loop |
+ *
+ * @example How often what was called
+ * ```ts
+ * import { type CallbackKind, Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const calls = new Map<CallbackKind, number>();
+ * await using reactor = new Reactor({
+ *   trace: {
+ *     start({ kind }) {
+ *       calls.set(kind, (calls.get(kind) ?? 0) + 1);
+ *     },
+ *     stop() {},
+ *   },
+ * });
+ * for (let i = 0; i < 3; i++) reactor.callLater(0, () => {});
+ * reactor.callLater(1, () => reactor.stop());
+ * await reactor.run();
+ * assertEquals(calls.get("delayedCall"), 4);
+ * ```
  */
 export type CallbackKind =
   | "turn"
@@ -43,7 +63,31 @@ export type CallbackKind =
   | "held"
   | "step";
 
-/** A callback, as a {@linkcode TraceHook} is told of it: one call of it. */
+/**
+ * A callback, as a {@linkcode TraceHook} is told of it: one call of it.
+ *
+ * @example Who threw, and inside what
+ * ```ts
+ * import { Reactor, type TracedCallback } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const failed: TracedCallback[] = [];
+ * await using reactor = new Reactor({
+ *   onError() {},
+ *   trace: {
+ *     start() {},
+ *     stop: (callback) => callback.error && failed.push(callback),
+ *   },
+ * });
+ * reactor.callLater(1, function parse() {
+ *   reactor.stop();
+ *   JSON.parse("");
+ * });
+ * await reactor.run();
+ * const [{ label, parent, error }] = failed as [TracedCallback];
+ * assertEquals([label, parent?.kind, error?.name], ["parse", "turn", "SyntaxError"]);
+ * ```
+ */
 export interface TracedCallback {
   /** What was called. */
   readonly kind: CallbackKind;
