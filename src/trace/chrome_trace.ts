@@ -40,7 +40,7 @@ import { errorInWords, shortened, titleOf } from "./words.ts";
  */
 export interface ChromeTraceOptions {
   /**
-   * How many callbacks are kept, the newest. Each takes some 100 bytes.
+   * How many callbacks are kept, the newest. Each takes some 200 bytes.
    *
    * @default {100_000}
    */

@@ -49,7 +49,7 @@ export interface Inspectable {
  *
  * const SIGWINCH = 28;
  * libc().kill(Deno.pid, SIGWINCH); // kill -WINCH, from a shell.
- * assertStringIncludes(await promise, "reactor");
+ * assertStringIncludes(await promise, "Delayed calls");
  * ```
  */
 export interface InspectOnSignalOptions {

@@ -515,7 +515,7 @@ testOnBackends(
 
 testOnBackends(
   "without a hook nothing is asked for that a trace would show",
-  ({ reactor }) => {
+  async ({ reactor }) => {
     using pipe = new Pipe();
     let looks = 0;
     let hook: TraceHook | undefined = undefined;
@@ -529,6 +529,8 @@ testOnBackends(
       reactor.iterate();
       hook = i === 0 ? new Recorder() : undefined;
     }
+    assertEquals(looks, 1);
+    await reactor.close(); // Which tells the reader that it is lost.
     assertEquals(looks, 1);
   },
 );
