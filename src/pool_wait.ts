@@ -105,7 +105,7 @@ export class PoolWait {
     this.#waiting = undefined;
     if (!this.#armed) return;
     this.#armed = false;
-    if (ready < 0 || ready === 0 && wait > 0) this.#listener.quiet();
+    if (ready === 0 && wait > 0) this.#listener.quiet();
     else if (monotonic() - this.#begun! > LONG) this.#listener.busy();
     else this.#listener.reported();
   }
