@@ -90,8 +90,10 @@ export const WORD = {
   HOLDS: 8,
   /** Where the main thread was seen asleep: a descriptor; 0 if it was not. */
   SLEEPS_IN: 9,
+  /** The worker's number among the threads of the system; 0 if it is not known. */
+  THREAD: 10,
   /** The number of control words. */
-  LENGTH: 10,
+  LENGTH: 11,
 } as const;
 
 /** How a report is made. The values of the word `POST`. */
@@ -247,6 +249,12 @@ export function pollLoop(data: PollLoopData, threads: PollLoopThreads): void {
     /** Makes the present report. */
     let say = () => {};
     let mail = 0;
+    if (Deno.build.os === "linux") {
+      const { gettid } = Deno.dlopen(data.library, {
+        gettid: { parameters: [], result: "i32", optional: true },
+      }).symbols;
+      Atomics.store(control, words.THREAD, gettid?.() ?? 0);
+    }
     Atomics.store(control, words.UP, 1);
     Atomics.notify(control, words.UP);
     for (;;) {

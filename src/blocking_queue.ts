@@ -27,7 +27,9 @@ export interface WorkSource {
  * until there is a work item.
  *
  * Deno's own loop, promises included, stands still while a program blocks in
- * `get`. Callbacks, timers and descriptors of the reactor work.
+ * `get`. Callbacks, timers and descriptors of the reactor work. Once a second `get`
+ * looks whether the worker's thread is still there (on Linux), of whose end nothing
+ * else would tell it.
  *
  * @example A synchronous program that waits for a timer
  * ```ts

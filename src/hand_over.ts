@@ -21,7 +21,14 @@ import {
   STATE,
   WORD,
 } from "../ffi/poll_loop.ts";
+import { isThreadGone } from "../ffi/thread.ts";
 import { monotonic } from "./monotonic.ts";
+
+/**
+ * A thread that is blocked here hears of no event, so of no exit either: it looks
+ * whether there still is a worker, every so many milliseconds.
+ */
+const LOOK = 1000;
 
 const NO_HOLDS: readonly PackedHold[] = [];
 
@@ -256,7 +263,10 @@ export class HandOver {
       const left = deadline - monotonic();
       if (left <= 0) return false;
       // ARMED turns into POLLING without a word; what follows is told.
-      Atomics.wait(control, WORD.STATE, state, left);
+      const pause = Math.min(left, LOOK);
+      const outcome = Atomics.wait(control, WORD.STATE, state, pause);
+      if (outcome === "timed-out" && pause === LOOK) this.#lookForThread();
+      if (this.#over) return true;
     }
     this.#lookForFailure();
     return true;
@@ -407,6 +417,13 @@ export class HandOver {
     if (this.#over) return;
     if (typeof message === "number") this.#listener.reported(message);
     else this.#failed(message.error as Error);
+  }
+
+  /** A thread that was ended from outside has told nobody. */
+  #lookForThread(): void {
+    const thread = Atomics.load(this.#control, WORD.THREAD);
+    if (thread === 0 || !isThreadGone(thread)) return;
+    this.#failed(new Error("The worker's thread ended without a word"));
   }
 
   /** While this thread is blocked, a failure is no event: it is looked for. */

@@ -24,6 +24,10 @@ import type { NativeReport } from "./hand_over.ts";
  * item, as far as Deno lets that be done, which is while the blocking call was
  * not itself reached from a promise: start it from a timer.
  *
+ * An error of the worker's is told through the same function. Only a thread that
+ * is ended from outside, without a word, is not noticed before the blocking call
+ * returns: until then nothing runs that could look.
+ *
  * @example The waker of GLib, written out
  * ```ts no-assert
  * import type { NativeWaker } from "@interleave/reactor";

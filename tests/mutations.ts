@@ -701,4 +701,16 @@ export const MUTATIONS: readonly Mutation[] = [
     test: "faults/sockets_test.ts",
     filter: "close fails with EIO for descriptors that are passed",
   },
+  {
+    contract: 254,
+    without: "the look after a thread that vanishes",
+    edits: [{
+      file: "src/hand_over.ts",
+      search:
+        'if (outcome === "timed-out" && pause === LOOK) this.#lookForThread();',
+      replacement: "void outcome;",
+    }],
+    test: WORKER_FAULTS,
+    filter: "a worker's thread vanishes (before poll)",
+  },
 ];

@@ -181,6 +181,7 @@ function disturb(data: WorkerData, threads: Threads, plan: SharedPlan) {
     if (poll === undefined) return library;
     return {
       symbols: {
+        ...library.symbols,
         poll(...args: unknown[]) {
           reach("before poll");
           const result = act("poll", () => poll(...args), -1);

@@ -23,6 +23,7 @@ import { HandOver } from "../../src/hand_over.ts";
 import type { Reactor } from "../../src/reactor.ts";
 import {
   type Backend,
+  onLinux,
   PATIENCE,
   Probe,
   receive,
@@ -236,6 +237,20 @@ for (const step of ["before poll", "after poll"] as const) {
       serveBlocked(bench);
       assertEquals(workers.started.length, 2);
       assertEquals(takeDeaths(bench), ["A fault"]);
+    },
+  );
+}
+
+for (const step of onLinux ? ["before poll", "after poll"] as const : []) {
+  testWorkers(
+    `a worker's thread vanishes (${step}) while this thread blocks: it is looked for, and another takes its place`,
+    { step, way: "exit" },
+    (bench, workers) => {
+      serveBlocked(bench);
+      assertEquals(workers.started.length, 2);
+      assertEquals(takeDeaths(bench), [
+        "The worker's thread ended without a word",
+      ]);
     },
   );
 }

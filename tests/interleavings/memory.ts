@@ -246,7 +246,9 @@ function sleep(waiter: Waiter, timeout: number): Step & { waiter: Waiter } {
   return {
     name: `sleep on ${nameOf(waiter.memory, waiter.word)} for ${timeout} ms`,
     waiter,
-    rests: timeout === Infinity,
+    // The main thread looks after the worker meanwhile.
+    rests: timeout === Infinity ||
+      timeout === AGAIN && thread === simulation().main,
     outcomes: () => {
       if (waiter.woken) return [{ what: "wakes up", run: () => "ok" }];
       const what = `has slept for ${timeout} ms`;

@@ -152,6 +152,8 @@ function* members(
 }
 
 const simulatedDeno = {
+  build: { os: "simulated" },
+
   *dlopen(): Steps {
     const open = step("open the C library", () => ({
       symbols: { poll: pollInWorker },
@@ -215,6 +217,7 @@ const SURROUNDINGS: Record<string, unknown> = {
   INTERNAL,
   LINUX_ONLY,
   LONGEST_WAIT,
+  LOOK: 1000,
   MOST_FAILURES: 3,
   NO_HOLDS: [],
   OFFSET: 1,
@@ -258,6 +261,7 @@ const SURROUNDINGS: Record<string, unknown> = {
   },
   isNative: (host: unknown) => typeof host === "object" && !isQueue(host),
   isQueue,
+  isThreadGone: () => false,
   libc: () => simulatedLibc,
   libcPath: () => "",
   linux: () => simulatedLibc,
