@@ -1693,7 +1693,13 @@ export class Reactor implements AsyncDisposable {
     ended.then(() => {
       // Before the worker is gone it may be inside poll() on the set, and only a
       // wake-up through the set gets it out.
-      if (this.#wasStopped && this.#loop === undefined) this.#closeSet();
+      if (this.#wasStopped && this.#loop === undefined) {
+        // After a crash in the middle of the shutdown: it cannot go on with them.
+        this.#descriptors.endObjects(() =>
+          new ConnectionLost("The reactor has stopped")
+        );
+        this.#closeSet();
+      }
       if (error === undefined) resolve();
       else reject(error);
     });

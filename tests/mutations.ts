@@ -713,4 +713,16 @@ export const MUTATIONS: readonly Mutation[] = [
     test: WORKER_FAULTS,
     filter: "a worker's thread vanishes (before poll)",
   },
+  {
+    contract: 139,
+    without: "the end of what a crash in the middle of a shutdown leaves",
+    edits: [{
+      file: "src/reactor.ts",
+      search:
+        '        this.#descriptors.endObjects(() =>\n          new ConnectionLost("The reactor has stopped")\n        );\n        this.#closeSet();',
+      replacement: "        this.#closeSet();",
+    }],
+    test: "hostile/reentrancy_test.ts",
+    filter: "called from a trigger 'before shutdown' [poll]",
+  },
 ];
