@@ -21,6 +21,7 @@ import {
   ReactorError,
   threadSafeWaker,
 } from "../../mod.ts";
+import { makeReactor } from "../../src/reactor.ts";
 import {
   type Backend,
   BACKENDS,
@@ -31,6 +32,7 @@ import {
 import { hasEnded } from "../hosts.ts";
 import { Pipe } from "../pipe.ts";
 import { isRemark } from "./bystander.ts";
+import { pooledHandOver } from "./thread_pool.ts";
 
 /** Everything public of a reactor but its constructor: methods and getters. */
 const MEMBERS: readonly PropertyKey[] = Reflect.ownKeys(Reactor.prototype)
@@ -67,7 +69,7 @@ class Case implements Disposable {
 
   constructor(member: PropertyKey, backend: Backend) {
     this.member = member;
-    this.reactor = new Reactor({
+    this.reactor = makeReactor({
       backend,
       clock: () => {
         this.onClock();
@@ -78,7 +80,7 @@ class Case implements Disposable {
         this.errors.push(error);
         this.onError();
       },
-    });
+    }, { handOver: pooledHandOver });
   }
 
   /** Somebody else wants something, unless the reactor takes nothing any more. */
@@ -406,21 +408,8 @@ for (const phase of ["before", "during", "after"] as const) {
   };
 }
 
-/** How many at once: most of the time each waits for a thread. */
+/** How many at once: much of the time each waits for its thread. */
 const AT_ONCE = 6;
-
-/**
- * Where the set makes a difference. Each combination may need a worker, and there
- * are two thousand of them.
- */
-const ON_EVERY_BACKEND: ReadonlySet<string> = new Set([
-  "doRead",
-  "fileno",
-  "a delayed call",
-  "what follows a watch's answer",
-  "waker",
-  "a trigger 'during shutdown'",
-]);
 
 // The C functions behind work items are kept for the next reactor, and the
 // sanitizer would take them for leaks of the test that comes first.
@@ -430,8 +419,7 @@ Array.from(
 ).forEach((callback) => callback.giveBack());
 
 for (const [name, origin] of Object.entries(ORIGINS)) {
-  const backends = ON_EVERY_BACKEND.has(name) ? BACKENDS : BACKENDS.slice(0, 1);
-  for (const backend of backends) {
+  for (const backend of BACKENDS) {
     Deno.test(`every method can be called from ${name} [${backend}]`, async () => {
       assertGreater(MEMBERS.length, 25);
       const failures: unknown[] = [];
