@@ -26,6 +26,8 @@ export type Step =
   /** The call itself, which does not wait. */
   | "poll"
   | "after poll"
+  /** It looks where the main thread sleeps: it opens the file, or reads it. */
+  | "look"
   /** It sends its report. */
   | "report"
   | "after report"
@@ -170,6 +172,18 @@ function disturb(data: WorkerData, threads: Threads, plan: SharedPlan) {
     return f();
   };
 
+  /** What it reads a file with, of which any call may go wrong. */
+  const looking = (symbols: object) =>
+    Object.fromEntries(
+      Object.entries(symbols).map(([name, call]) => [
+        name,
+        (...args: unknown[]) =>
+          name === "open" || name === "read"
+            ? act("look", () => call(...args), -1)
+            : call(...args),
+      ]),
+    );
+
   reach("start");
   const { dlopen, UnsafeFnPointer } = Deno;
   const deno = Deno as unknown as Record<string, unknown>;
@@ -178,7 +192,7 @@ function disturb(data: WorkerData, threads: Threads, plan: SharedPlan) {
     const { poll } = library.symbols as {
       poll?: (...args: unknown[]) => number;
     };
-    if (poll === undefined) return library;
+    if (poll === undefined) return { symbols: looking(library.symbols) };
     return {
       symbols: {
         ...library.symbols,

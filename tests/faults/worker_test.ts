@@ -298,6 +298,26 @@ for (
   );
 }
 
+for (
+  const [way, skip] of onLinux
+    ? [["fail", 0], ["fail", 1], ["late", 0]] as [Way, number][]
+    : []
+) {
+  testWorkers(
+    `where this thread sleeps cannot be seen (${
+      way === "late" ? way : skip === 0 ? "open fails" : "read fails"
+    }): nobody notices`,
+    { step: "look", way, skip, times: skip === 0 ? FOR_EVER : 1, ms: 20 },
+    async (bench, workers) => {
+      await bench.start();
+      while (workers.struck === 0) assertServed(await bench.round());
+      for (let i = 0; i < 3; i++) assertServed(await bench.round());
+      assertEquals(workers.started.length, 1);
+    },
+    { backends: ["epoll"] },
+  );
+}
+
 testWorkers(
   "a report gets lost: it is made again, and nobody loses an event",
   { step: "report", way: "drop", times: 3 },
