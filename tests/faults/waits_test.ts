@@ -9,7 +9,8 @@ import {
   assertLess,
 } from "@std/assert";
 import { deadline } from "@std/async";
-import { POLL } from "../../ffi/constants.ts";
+import { POLL, POSIX } from "../../ffi/constants.ts";
+import { closeDescriptor, openFile } from "../../ffi/descriptor.ts";
 import { libc } from "../../ffi/libc.ts";
 import {
   type Backend,
@@ -202,6 +203,30 @@ testFault(
     await deadline(bench.reactor.close(), PATIENCE);
   },
   { backends: EPOLL, everywhere: true },
+);
+
+/** More than Deno's pool has threads. */
+const CROWD = 40;
+
+testFault(
+  "others keep all threads of Deno's pool: everybody is served",
+  async (bench) => {
+    const folder = await Deno.makeTempDir();
+    const paths = Array.from({ length: CROWD }, (_, i) => `${folder}/${i}`);
+    await new Deno.Command("sh", { args: ["-c", `mkfifo ${paths.join(" ")}`] })
+      .output();
+    // Each waits for somebody who writes, on a thread of its own.
+    const opens = paths.map((path) => Deno.open(path));
+    bench.reactor.interleave();
+    for (let i = 0; i < 3; i++) assertServed(await bench.round());
+    const writers = paths.map((path) =>
+      openFile(path, POSIX.O_RDWR | POSIX.O_NONBLOCK)
+    );
+    for (const file of await Promise.all(opens)) file.close();
+    for (const fd of writers) closeDescriptor(fd);
+    await Deno.remove(folder, { recursive: true });
+  },
+  { backends: EPOLL },
 );
 
 // Deno's own descriptor
