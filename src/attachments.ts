@@ -322,9 +322,8 @@ export class Attachments {
   }
 
   #tell({ loop }: Member): void {
-    if (loop.held === undefined) return;
     callGuarded(
-      () => this.#call("held", () => loop.held!()),
+      () => loop.held && this.#call("held", () => loop.held!()),
       (error) => this.#options.report(error, "held of an attached loop"),
     );
   }

@@ -1491,8 +1491,8 @@ export class Reactor implements AsyncDisposable {
 
   /**
    * Who is told of every callback that begins and ends; undefined for nobody,
-   * which costs nothing. It can be put on and taken off at any time, for a look
-   * at a program that runs.
+   * which costs a comparison a callback. It can be put on and taken off at any
+   * time, for a look at a program that runs.
    *
    * @throws {TypeError} When it is set to something else than undefined and an
    * object with `start` and `stop`.
