@@ -7,6 +7,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { medianSlope } from "./soak/control.ts";
 import { noCounters } from "./soak/counters.ts";
 import { COUNTED, type Sample } from "./soak/sample.ts";
 import { BOUNDS, type Findings, judge } from "./soak/verdict.ts";
@@ -73,7 +74,9 @@ Deno.test("a soak says what it can do when it is asked for something else", asyn
 /** What is measured of a process that leaves nothing behind. */
 const CLEAN: Sample = {
   memory: 100 * MB,
+  malloc: 20 * MB,
   heap: 10 * MB,
+  workers: 50,
   descriptors: 30,
   threads: 8,
   callbacks: 5,
@@ -91,6 +94,7 @@ function findings(changes: Partial<Findings> = {}): Findings {
     samples: new Array(12).fill(CLEAN),
     before: CLEAN,
     after: CLEAN,
+    kept: 1024,
     unplayed: [],
     unnoticed: [],
     ...changes,
@@ -112,8 +116,9 @@ Deno.test("judge() passes what is flat, and says so in one line", () => {
   assertEquals(judge(findings()), {
     passed: true,
     line: "soak: passed after 5.0 min: 1000 steps, 0 lost, 0 misdelivered, " +
-      "0.4 % spurious; memory +0.00 MB, heap +0.00 MB, descriptors +0, " +
-      "threads +0, callbacks +0, timers +0, registrations +0, objects +0",
+      "0.4 % spurious; memory +0.00 MB, malloc +0.00 MB (Deno keeps " +
+      "1.00 KB of a worker, here +0.00 MB of 0), heap +0.00 MB, " +
+      "descriptors +0, threads +0, callbacks +0, timers +0, registrations +0, objects +0",
   });
 });
 
@@ -128,7 +133,7 @@ for (const key of COUNTED) {
   });
 }
 
-for (const key of ["memory", "heap"] as const) {
+for (const key of ["memory", "malloc", "heap"] as const) {
   Deno.test(`judge() fails when there is more and more, window by window: ${key}`, () => {
     const leak = BOUNDS[key] / 6;
     assertFalse(
@@ -147,6 +152,36 @@ for (const key of ["memory", "heap"] as const) {
     }
   });
 }
+
+/** What a leak of so many bytes with each of 100 workers a window looks like. */
+function leaking(bytes: number): Sample[] {
+  return Array.from({ length: 12 }, (_, window) => ({
+    ...CLEAN,
+    malloc: CLEAN.malloc + 100 * window * bytes,
+    workers: CLEAN.workers + 100 * window,
+  }));
+}
+
+Deno.test("judge() passes what Deno keeps of workers, and fails when their reactors leave more", () => {
+  const kept = 4096;
+  const clean = judge(findings({ samples: leaking(kept), kept }));
+  assert(clean.passed, clean.line);
+  assertStringIncludes(
+    clean.line,
+    "malloc +3.13 MB (Deno keeps 4.00 KB of a worker, here +3.13 MB of 800)",
+  );
+  const { passed, line } = judge(
+    findings({ samples: leaking(2 * kept), kept }),
+  );
+  assertFalse(passed);
+  assertStringIncludes(line, "failed (malloc)");
+});
+
+Deno.test("medianSlope() is the slope of a line, with an odd point as well", () => {
+  assertEquals(medianSlope([1, 3, 5, 7, 9]), 2);
+  assertEquals(medianSlope([1, 3, 100, 7, 9]), 2);
+  assertEquals(medianSlope([5, 4, 3]), -1);
+});
 
 Deno.test("judge() fails when the last reactor leaves something", () => {
   const after = { ...CLEAN, descriptors: CLEAN.descriptors + 2 };

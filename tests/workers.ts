@@ -64,10 +64,8 @@ export function startThread<T>(program: (data: T) => void, data: T): Thread {
     (${program})(workerData);
     parentPort.postMessage("done");
   }`;
-  const worker = new Worker(
-    new URL(`data:text/javascript,${encodeURIComponent(source)}`),
-    { workerData: data },
-  );
+  // As the package's own workers: of a module, something stays.
+  const worker = new Worker(source, { eval: true, workerData: data });
   const up = Promise.withResolvers<void>();
   const done = Promise.withResolvers<void>();
   worker.on("error", done.reject);

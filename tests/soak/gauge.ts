@@ -9,6 +9,7 @@ import { onLinux } from "../descriptors.ts";
 import { count } from "../leftovers.ts";
 import type { Dropped } from "./dropped.ts";
 import { collectGarbage } from "./garbage.ts";
+import { countMalloc, trimMalloc } from "./malloc.ts";
 import { countOpened } from "./opened.ts";
 import { COUNTED, type Sample } from "./sample.ts";
 
@@ -60,9 +61,11 @@ export class Gauge {
   /** What there is now, without what is garbage. */
   async sample(): Promise<Sample> {
     await collectGarbage();
-    const { rss, heapUsed } = Deno.memoryUsage();
+    trimMalloc();
+    const { heapUsed, heapTotal } = Deno.memoryUsage();
     return {
-      memory: rss,
+      memory: countAnonymousMemory() - heapTotal,
+      malloc: countMalloc(),
       heap: heapUsed,
       ...count(),
       threads: countThreads(),
@@ -71,6 +74,16 @@ export class Gauge {
       objects: this.#dropped.size,
     };
   }
+}
+
+/**
+ * Physical memory that is no file's: Deno reads its own program and its caches
+ * page by page.
+ */
+function countAnonymousMemory(): number {
+  if (!onLinux) return Deno.memoryUsage().rss;
+  const status = Deno.readTextFileSync("/proc/self/status"); // proc(5)
+  return Number(/^RssAnon:\s*(\d+) kB$/m.exec(status)![1]) * 1024;
 }
 
 /** How many threads there are beside Deno's pool; 0 where that can't be told. */

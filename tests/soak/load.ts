@@ -12,6 +12,7 @@ import { ToolkitInC } from "../toolkit_in_c.ts";
 import { calls, intervals, timers } from "./calls.ts";
 import { type Counters, noCounters } from "./counters.ts";
 import { Dropped } from "./dropped.ts";
+import { countOpened } from "./opened.ts";
 import { Random } from "./random.ts";
 import { crashes, dialogs, guests, hosts, lives } from "./reactors.ts";
 import type { Scene, Stage } from "./stage.ts";
@@ -118,9 +119,10 @@ export class Load {
     return this.#stages.map(({ reactor }) => reactor);
   }
 
-  /** Starts its reactors. */
-  start(): void {
+  /** Starts its reactors, and waits until they have workers. */
+  async start(): Promise<void> {
     const { signal } = new AbortController();
+    const { workers } = countOpened();
     for (const backend of BACKENDS) {
       const reactor = new Reactor({ backend, onError: this.#report });
       reactor.interleave();
@@ -134,6 +136,15 @@ export class Load {
         report: this.#report,
       });
     }
+    // With something to wait for, and in a quiet moment.
+    const calls = this.reactors.map((reactor) =>
+      reactor.callLater(PATIENCE, () => {})
+    );
+    const end = performance.now() + PATIENCE;
+    while (
+      countOpened().workers < workers + calls.length && performance.now() < end
+    ) await delay(1);
+    for (const call of calls) call.cancel();
   }
 
   /** Ends its reactors. */

@@ -1,6 +1,6 @@
 /**
- * Counts what is open and no system call tells of: functions for C, and timers
- * of Deno's. It takes the place of what makes them, in this process only, and so
+ * Counts what no system call tells of: functions for C and timers of Deno's that
+ * are open, and workers that were started. It takes the place of what makes them, in this process only, and so
  * has to be imported before everything that makes any.
  *
  * @module
@@ -10,18 +10,29 @@
 export interface Opened {
   readonly callbacks: number;
   readonly timers: number;
+  /** Those that have ended among them. */
+  readonly workers: number;
 }
 
 let callbacks = 0;
+let workers = 0;
 const timers = new Set<Timer>();
 
 /** Counts them. */
 export function countOpened(): Opened {
-  return { callbacks, timers: timers.size };
+  return { callbacks, timers: timers.size, workers };
 }
 
 const { UnsafeCallback } = Deno;
 const { setTimeout, setInterval, clearTimeout } = globalThis;
+const threads = process.getBuiltinModule("node:worker_threads");
+
+class CountedWorker extends threads.Worker {
+  constructor(...args: ConstructorParameters<typeof threads.Worker>) {
+    super(...args);
+    workers++;
+  }
+}
 
 class CountedCallback<
   Definition extends Deno.UnsafeCallbackDefinition,
@@ -72,6 +83,7 @@ function clear(timer?: Timer): void {
   clearTimeout(timer);
 }
 
+threads.Worker = CountedWorker;
 Object.assign(Deno, { UnsafeCallback: CountedCallback });
 Object.assign(globalThis, {
   setTimeout: once,

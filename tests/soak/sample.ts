@@ -6,10 +6,14 @@
 
 /** What there is. */
 export interface Sample {
-  /** Physical memory (RSS), in bytes. */
+  /** Physical memory outside V8's heap, without that of files, in bytes. */
   readonly memory: number;
+  /** What the C library has given out, in bytes. */
+  readonly malloc: number;
   /** What lives in V8's heap, in bytes. */
   readonly heap: number;
+  /** Workers that were started, and may have ended. */
+  readonly workers: number;
   readonly descriptors: number;
   readonly threads: number;
   /** Functions for C that are not closed. */

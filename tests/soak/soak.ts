@@ -7,9 +7,12 @@
 
 import type { Reactor } from "../../mod.ts";
 import { countAtRest } from "../leftovers.ts";
+import { bytesPerWorker } from "./control.ts";
 import { addCounters, noCounters } from "./counters.ts";
+import { listDescriptors } from "./descriptor_list.ts";
 import { Gauge } from "./gauge.ts";
 import { allScenes, Load, LostError } from "./load.ts";
+import { canCountMalloc } from "./malloc.ts";
 import { soakModel } from "./model.ts";
 import { unnoticedPlants } from "./plants.ts";
 import type { Sample } from "./sample.ts";
@@ -22,6 +25,14 @@ const WARM_UP = 3;
 
 /** The model's part of a window, if there is a load as well. */
 const MODEL_SHARE = 0.3;
+
+/**
+ * For so many minutes there is one step of the control: the more workers there
+ * are, the more exactly it has to be known what one costs. And so many steps are
+ * enough.
+ */
+const MINUTES_OF_A_STEP = 0.1;
+const MOST_STEPS = 100;
 
 /** So many errors are printed. The others are counted. */
 const PRINTED_ERRORS = 20;
@@ -60,16 +71,21 @@ export async function soak(options: SoakOptions): Promise<Verdict> {
     () => countRegistrations(load.reactors),
   );
   // Everything once, since Deno keeps some of what it opens at the first use.
-  load.start();
+  await load.start();
   if (!load.isEmpty) await load.play(0, true);
   await load.close();
+  if (!canCountMalloc) {
+    log("Left out: what malloc() gives out, which takes glibc");
+  }
   const before = await gauge.atRest();
-  load.start();
+  await load.start();
 
   const modelled = noCounters();
   const samples: Sample[] = [];
+  let first = new Set<string>();
   let after: Sample | undefined;
   let unnoticed: string[] = [];
+  let kept = 0;
   const ms = options.minutes * 60_000 / WINDOWS;
   const modelMs = !withModel ? 0 : load.isEmpty ? ms : ms * MODEL_SHARE;
   try {
@@ -91,11 +107,18 @@ export async function soak(options: SoakOptions): Promise<Verdict> {
       const sample = await gauge.atRest(samples[0]);
       samples.push(sample);
       log(`${title}; ${describeSample(sample)}`);
+      const listed = listDescriptors();
+      if (sample.descriptors > samples[0]!.descriptors) {
+        log(`not there at first: ${listed.filter((one) => !first.has(one))}`);
+      } else if (samples.length === 1) first = new Set(listed);
     }
     if (load.dropped.size > 0) log(`still held: ${load.dropped}`);
     unnoticed = await unnoticedPlants(gauge, load.dropped, load.reactors[0]!);
     await load.close();
     after = await gauge.atRest(before);
+    // At the end, when what grows at first has grown.
+    const steps = Math.ceil(options.minutes / MINUTES_OF_A_STEP);
+    kept = await bytesPerWorker(Math.min(steps, MOST_STEPS));
   } catch (error) {
     if (!(error instanceof LostError)) throw error;
     log(error.message);
@@ -112,6 +135,7 @@ export async function soak(options: SoakOptions): Promise<Verdict> {
     samples,
     before,
     after,
+    kept,
     unplayed: [
       ...Object.keys(scenes).filter((name) => !load.played.has(name)),
       ...withModel && modelled.steps === 0 ? [MODEL] : [],
