@@ -34,6 +34,8 @@
  * | run in another loop | {@linkcode Reactor.prototype.interleave Reactor.interleave} with a {@linkcode Waker}, a {@linkcode NativeWaker} or a {@linkcode BlockingQueue}; {@linkcode Reactor.prototype.iterate Reactor.iterate} |
  * | run another loop beside Deno's | {@linkcode Reactor.prototype.attach Reactor.attach} with a {@linkcode ForeignLoop} |
  * | open a dialog that blocks | {@linkcode Reactor.prototype.modal Reactor.modal} |
+ * | have another thread compute | {@linkcode deferToThread}, {@linkcode Reactor.prototype.callInThread Reactor.callInThread} |
+ * | be called by other threads | {@linkcode Reactor.prototype.handle Reactor.handle}, with {@link [threads] ./threads} in the Worker |
  * | see what is going on | {@linkcode Reactor.prototype.inspect Reactor.inspect}, {@linkcode Reactor.prototype.trace Reactor.trace} |
  *
  * Other entry points have the rest:
@@ -42,6 +44,7 @@
  * |---|---|
  * | {@link [net] ./net} | connections, servers, datagrams, TLS, terminals and child processes |
  * | {@link [loops/glib] ./loops/glib}, {@link [loops/qt] qt}, {@link [loops/sdl2] sdl2}, {@link [loops/tk] tk}, {@link [loops/cocoa] cocoa}, {@link [loops/x11] x11}, {@link [loops/libuv] libuv} | the loops of toolkits, as host or as guest |
+ * | {@link [threads] ./threads} | what a Worker needs to call a reactor |
  * | {@link [trace] ./trace} | what a reactor does, as a table, a trace or spans |
  * | {@link [testing] ./testing} | a clock that moves only when a test moves it |
  * | {@link [ffi] ./ffi} | the C library, for descriptors of your own |
@@ -115,6 +118,18 @@ export type {
 } from "./src/trace/tracing.ts";
 export type { Counters } from "./src/turn.ts";
 export type { WaitOptions } from "./src/wait.ts";
+export { deferToThread } from "./src/threads/defer_to_thread.ts";
+export { exportsOf } from "./src/threads/functions.ts";
+export type {
+  AnyFunction,
+  FunctionNames,
+  ThreadFunction,
+} from "./src/threads/functions.ts";
+export type { HandleOptions, ReactorHandle } from "./src/threads/handle.ts";
+export { isInIOThread } from "./src/threads/io_thread.ts";
+export type { ThreadsReport } from "./src/threads/threads.ts";
+export { transfer } from "./src/threads/transfer.ts";
+export type { Transferables } from "./src/threads/transfer.ts";
 export { threadSafeWaker } from "./src/thread_safe_waker.ts";
 export type { Waker } from "./src/wakers.ts";
 export type { Watch } from "./src/watch.ts";

@@ -10,6 +10,7 @@
  * | the worker | `hand_over.ts`, `ffi/poll_loop.ts` |
  * | toolkits that block the main thread | `native_waker.ts` |
  * | loops that lend their descriptors | `attachments.ts` |
+ * | calls from other threads, and calls in them | `threads/threads.ts` |
  * | the kernel's side | `ffi/epoll_set.ts`, `ffi/poll_set.ts` |
  *
  * @module
@@ -65,6 +66,15 @@ import { onTermination } from "./signals.ts";
 import { type Culprit, SlowCallbacks, tooLong } from "./slow_callbacks.ts";
 import { type Phase, SystemEvents, type TriggerId } from "./system_events.ts";
 import { callGuarded } from "./thenable.ts";
+import { checkOffers, checkThreadFunction } from "./threads/functions.ts";
+import type { AnyFunction, ThreadFunction } from "./threads/functions.ts";
+import {
+  checkHandleOptions,
+  type HandleOptions,
+  type ReactorHandle,
+} from "./threads/handle.ts";
+import { enterIOThread } from "./threads/io_thread.ts";
+import { Threads, type ThreadsReport } from "./threads/threads.ts";
 import {
   type CallbackKind,
   checkTraceHook,
@@ -252,6 +262,8 @@ export interface ReactorReport {
     readonly delayedCalls: number;
     /** How many attached loops do. */
     readonly attachments: number;
+    /** How many calls in the pool of threads do. */
+    readonly threads: number;
   };
   /** The descriptors and who watches them. */
   readonly descriptors: readonly DescriptorReport[];
@@ -259,6 +271,8 @@ export interface ReactorReport {
   readonly attachments: readonly AttachmentReport[];
   /** The delayed calls that are to come. */
   readonly delayedCalls: readonly DelayedCallReport[];
+  /** The pool of threads, and the handles of others. */
+  readonly threads: ThreadsReport;
   /** The signal that stopped the reactor, if one did. */
   readonly signal: Deno.Signal | undefined;
   /** What has happened so far. */
@@ -266,6 +280,9 @@ export interface ReactorReport {
 }
 
 const DEFAULT_BUDGET: Budget = { ms: 0.25, events: Infinity };
+
+/** What `inspect()` says of the threads of a reactor that has none. */
+const NO_THREADS: ThreadsReport = { size: 0, busy: 0, queued: 0, handles: 0 };
 
 /** When to look at a clock again that has failed, in milliseconds. */
 const RETRY_CLOCK = 1000;
@@ -283,6 +300,15 @@ export interface Seam {
   /** When a callback is slow, in milliseconds. @default {1000, or longer} */
   readonly tooLong?: number;
 }
+
+/**
+ * The threads of a reactor, for something that can only end through a loop: it
+ * is started on Deno's if nothing has started it.
+ *
+ * @throws {ReactorNotRestartable} When it has been stopped.
+ * @throws {Deno.errors.BadResource} When it is closed.
+ */
+export let threadsOf: (reactor: Reactor, action: string) => Threads;
 
 /** Makes a reactor that rests on other parts than its own. */
 export let makeReactor: (options: ReactorOptions, seam: Seam) => Reactor;
@@ -314,6 +340,11 @@ export class Reactor implements AsyncDisposable {
     makeSelfStarting = (reactor) => {
       reactor.#selfStarting = true;
       return reactor;
+    };
+    threadsOf = (reactor, action) => {
+      reactor.#requireWatching(action);
+      reactor.#startForPromises(action);
+      return reactor.#threads();
     };
     makeReactor = (options, seam) => {
       const reactor = new Reactor(options);
@@ -360,6 +391,8 @@ export class Reactor implements AsyncDisposable {
   readonly #events: SystemEvents;
   readonly #attachments: Attachments;
   readonly #rest = new Rest();
+  /** Made when there is something for another thread to do. */
+  #otherThreads: Threads | undefined;
   /** What `callFromThread` queued. */
   #queue: (() => void)[] = [];
   /** What the present round took from the queue, and how many of them began. */
@@ -1216,6 +1249,133 @@ export class Reactor implements AsyncDisposable {
     );
   }
 
+  /**
+   * Offers functions to a Worker, of whichever kind and permissions it is: the
+   * Worker calls them by their names, and can do nothing else with this reactor.
+   * They run on this thread, in work items, wherever those run, in the order in
+   * which that Worker has called them; a promise that one returns is waited for
+   * if the Worker waits. Calls wait for the start of the reactor.
+   *
+   * A handle keeps no process alive. It is closed at the end of the reactor, or
+   * when it is disposed of.
+   *
+   * @param functions An object whose own functions are offered. A module's
+   * namespace will do.
+   * @param options Whether the Worker may wake the reactor itself.
+   * @returns What to post to the Worker, with its port in the list of what is to
+   * be transferred; `connectReactor()` of `@interleave/reactor/threads` takes it
+   * there. For one Worker: another one needs another handle.
+   * @throws {TypeError} When `functions` is not an object.
+   * @throws {ReactorNotRestartable} When the reactor has been stopped.
+   * @throws {Deno.errors.BadResource} When it is closed.
+   *
+   * @example A Worker that asks
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using reactor = new Reactor();
+   * const { promise, resolve } = Promise.withResolvers<number>();
+   * using handle = reactor.handle({ double: (n: number) => 2 * n, done: resolve });
+   *
+   * const threads = import.meta.resolve("@interleave/reactor/threads");
+   * const worker = new Worker(
+   *   `data:text/javascript,
+   *   import { connectReactor } from "${threads}";
+   *   onmessage = ({ data }) => {
+   *     using reactor = connectReactor(data);
+   *     const four = reactor.blockingCallFromThread("double", 2);
+   *     reactor.callFromThread("done", four);
+   *   };`,
+   *   { type: "module" },
+   * );
+   * worker.postMessage(handle, [handle.port]);
+   *
+   * reactor.interleave();
+   * assertEquals(await promise, 4);
+   * worker.terminate();
+   * ```
+   */
+  handle(functions: object, options: HandleOptions = {}): ReactorHandle {
+    const action = "make a handle";
+    checkOffers(functions, action, "functions");
+    const checked = checkHandleOptions(options, action);
+    this.#requireWatching(action);
+    this.#selfStart(action);
+    return this.#threads().handle(functions, checked);
+  }
+
+  /**
+   * Has a thread of the reactor's pool call a function, and looks at nothing but
+   * its errors, which go to `onError`. See {@linkcode deferToThread} for its
+   * result.
+   *
+   * The pool starts with the reactor: until then calls wait. The end of the
+   * reactor waits for all calls, but `close()` drops those that wait or run.
+   * Running and waiting calls of a running reactor keep the process alive; idle
+   * threads do not.
+   *
+   * @param fn The function, named by {@linkcode exportsOf}.
+   * @param args What to call it with; they are copied, unless `transfer()` says
+   * that they are to be handed over.
+   * @throws {TypeError} When `fn` names no function.
+   * @throws {DOMException} When an argument cannot be cloned (`DataCloneError`).
+   * @throws {ReactorNotRestartable} When the reactor has been stopped.
+   * @throws {Deno.errors.BadResource} When it is closed.
+   *
+   * @example Usage
+   * ```ts
+   * import { exportsOf, Reactor } from "@interleave/reactor";
+   *
+   * const work = exportsOf<{ greet(name: string): void }>(
+   *   "data:text/javascript,export const greet = (name) => console.log(name)",
+   * );
+   * const reactor = new Reactor();
+   * reactor.callInThread(work("greet"), "world");
+   * reactor.callWhenRunning(() => reactor.stop());
+   * await reactor.run(); // Ends after the call.
+   * ```
+   */
+  callInThread<F extends AnyFunction = (...args: unknown[]) => unknown>(
+    fn: ThreadFunction<F>,
+    ...args: Parameters<F>
+  ): void {
+    const action = "call in a thread";
+    const checked = checkThreadFunction(fn, action);
+    this.#requireWatching(action);
+    if (checked.signal?.aborted) return;
+    this.#selfStart(action);
+    this.#threads().callUnheard(checked, args);
+  }
+
+  /**
+   * Sets how many threads the pool may have. They are started when they are
+   * needed; those that are too many end when they are idle.
+   *
+   * @param size How many, at least 1. Until this is called it is the number of
+   * the machine's processors.
+   * @throws {TypeError} When `size` is not a number.
+   * @throws {RangeError} When it is not a whole number of at least 1.
+   *
+   * @example Usage
+   * ```ts
+   * import { Reactor } from "@interleave/reactor";
+   *
+   * const reactor = new Reactor();
+   * reactor.suggestThreadPoolSize(20); // For calls that wait for something.
+   * ```
+   */
+  suggestThreadPoolSize(size: number): void {
+    const action = "suggest a size for the pool of threads";
+    if (!Number.isSafeInteger(size) || size < 1) {
+      const Class = typeof size === "number" ? RangeError : TypeError;
+      const wanted = "a whole number of at least 1";
+      throw new Class(complaint(size, action, "size", wanted));
+    }
+    this.#requireOpen(action);
+    this.#threads().resize(size);
+  }
+
   // Other loops
 
   /**
@@ -1480,10 +1640,12 @@ export class Reactor implements AsyncDisposable {
         descriptors: this.#refd ? this.#descriptors.refs : 0,
         delayedCalls: this.#refd ? this.#calls.refs : 0,
         attachments: this.#refd ? this.#attachments.refs : 0,
+        threads: this.#refd ? this.#otherThreads?.refs ?? 0 : 0,
       },
       descriptors: this.#descriptors.report(),
       attachments: this.#attachments.report(),
       delayedCalls: this.#calls.report(),
+      threads: this.#otherThreads?.report() ?? NO_THREADS,
       signal: this.#signal,
       counters: { ...this.#counters },
     };
@@ -1575,10 +1737,12 @@ export class Reactor implements AsyncDisposable {
       this.#counters,
     );
     loop.enter(host); // Throws, if at all, before anything has changed.
+    enterIOThread();
     this.#loop = loop;
     this.#stopped = false;
     this.#selfStarted = false;
     if (this.#finished.used) this.#finished = newEnd();
+    this.#otherThreads?.begin();
     this.#keepAlive();
     this.#events.fire("startup", {
       during: () => {
@@ -1603,6 +1767,19 @@ export class Reactor implements AsyncDisposable {
     } else if (this.#loop.host === "iterate") {
       this.#loop.enter("deno");
     }
+  }
+
+  #threads(): Threads {
+    return this.#otherThreads ??= new Threads({
+      observe: (fd, action, observer) =>
+        this.#descriptors.observe(fd, action, observer),
+      unobserve: (fd, observer) => this.#descriptors.unobserve(fd, observer),
+      defer: (f) => this.#enqueue(f),
+      report: (error, where) => this.#report(error, where),
+      isRunning: () => this.#loop !== undefined,
+      excuse: (ms) => this.#slow.excuse(ms),
+      refsChanged: () => this.#keepAlive(),
+    });
   }
 
   /** The shared reactor starts itself for everything. */
@@ -1650,6 +1827,7 @@ export class Reactor implements AsyncDisposable {
 
   #shutDown(): void {
     this.#events.fire("shutdown", {
+      hold: (release) => this.#otherThreads?.hold(release) ?? false,
       during: () => {
         // A trigger may take down the toolkit that the worker is reporting to.
         this.#loop?.settle();
@@ -1660,9 +1838,14 @@ export class Reactor implements AsyncDisposable {
         this.#descriptors.endObjects(() =>
           new ConnectionLost("The reactor has stopped")
         );
+        this.#endThreads("The reactor has stopped");
       },
       finished: () => this.#endForGood(),
     });
+  }
+
+  #endThreads(message: string): void {
+    this.#otherThreads?.end(new ReactorNotRunning(message));
   }
 
   /** Nothing can be started any more, so nothing needs to stay open. */
@@ -1676,6 +1859,7 @@ export class Reactor implements AsyncDisposable {
       new ConnectionLost("The reactor has stopped")
     );
     this.#attachments.clear();
+    this.#endThreads("The reactor has stopped");
     this.#endRun();
     this.#closeSet();
   }
@@ -1687,7 +1871,10 @@ export class Reactor implements AsyncDisposable {
     this.#removeSignalListeners?.();
     this.#removeSignalListeners = undefined;
     const { resolve, reject } = this.#finished;
-    const ended = loop.end();
+    const threads = this.#otherThreads;
+    const ended = threads === undefined
+      ? loop.end()
+      : Promise.all([loop.end(), threads.gone()]);
     this.#finished.used = true;
     this.#loop = undefined;
     ended.then(() => {
@@ -1716,12 +1903,16 @@ export class Reactor implements AsyncDisposable {
     this.#descriptors.endObservers(reason);
     this.#descriptors.endObjects(reason);
     this.#attachments.clear();
+    this.#otherThreads?.end(reason());
     this.#endRun(reason());
     this.#closeSet();
   }
 
   async #close(): Promise<void> {
     this.#closing = true; // Which takes a turn, for which somebody has to wait.
+    this.#otherThreads?.abandonCalls(
+      new ReactorNotRunning("The reactor was closed"),
+    );
     if (this.#loop !== undefined) {
       if (!this.#stopped) this.stop();
       // The host it has may never run a work item again.
@@ -1741,6 +1932,8 @@ export class Reactor implements AsyncDisposable {
       new ConnectionLost("The reactor was closed")
     );
     this.#attachments.clear();
+    this.#endThreads("The reactor was closed");
+    await this.#otherThreads?.gone();
     this.#closeSet();
   }
 
@@ -1872,12 +2065,14 @@ export class Reactor implements AsyncDisposable {
       (this.#refd || this.#closing) &&
         (this.#isAwaited || this.#isStopping || this.#queue.length > 0 ||
           this.#calls.refs > 0 || this.#descriptors.refs > 0 ||
-          this.#attachments.refs > 0),
+          this.#attachments.refs > 0 ||
+          (this.#otherThreads?.refs ?? 0) > 0),
     );
   }
 
   /** What ran last has held the host. */
   #reportSlow(ms: number): void {
+    if (this.#slow.isExcused(ms)) return;
     this.#counters.slowRounds++;
     if (this.#slow.isTiming) this.#lookAtClock();
     else this.#slow.round(ms, this.#ran, () => this.#culprit());

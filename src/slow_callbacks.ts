@@ -49,6 +49,8 @@ export class SlowCallbacks {
   readonly #reported = new Set<string>();
   /** When the callback began that is running; undefined without a clock. */
   #since: number | undefined;
+  /** How much of the present round was not its callbacks' doing. */
+  #excused = 0;
 
   /**
    * @param limit How long a callback may take, in milliseconds.
@@ -66,7 +68,22 @@ export class SlowCallbacks {
 
   /** A round begins. */
   begin(): void {
+    this.#excused = 0;
     if (this.#since !== undefined) this.#since = monotonic();
+  }
+
+  /**
+   * So much of the present round was the reactor's own doing, in milliseconds:
+   * it has started a thread.
+   */
+  excuse(ms: number): void {
+    this.#excused += ms;
+    if (this.#since !== undefined) this.#since += ms;
+  }
+
+  /** Whether a round of so many milliseconds was no callback's fault. */
+  isExcused(ms: number): boolean {
+    return ms - this.#excused <= this.limit;
   }
 
   /**

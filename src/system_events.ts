@@ -6,6 +6,7 @@
  *     fire
  *       before, before, ...      all at once, not one after the other's promise
  *          | promises settled    through `resume`; without promises, straight on
+ *          | nothing holds it    the same
  *       during, during, ...
  *       after, after, ...
  *     finished
@@ -116,6 +117,14 @@ export interface SystemEventsOptions {
 
 /** The reactor's own parts of an event. */
 export interface EventHooks {
+  /**
+   * Holds the event after its 'before' triggers and their promises, without a
+   * promise of its own: in some hosts none settles.
+   *
+   * @param release Has it asked again, soon.
+   * @returns Whether it is held.
+   */
+  hold?: (release: () => void) => boolean;
   /** Runs first in the 'during' phase. */
   during?: () => void;
   /** Runs after the last 'after' trigger. */
@@ -261,19 +270,26 @@ export class SystemEvents {
         );
         return;
       }
+      if (this.#isHeld(event, firing)) return;
       this.#finish(event, firing);
     }
     this.#forgetIfIdle(event);
   }
 
   /**
-   * Takes an event up again whose promises have settled, unless it was given up
-   * or has been taken up.
+   * Takes an event up again whose promises have settled, or that was held,
+   * unless it was given up or has been taken up.
    */
   #goOn(event: SystemEvent, firing: Firing): void {
     if (event.firing !== firing || firing.ranBefore === undefined) return;
+    if (this.#isHeld(event, firing)) return;
     this.#finish(event, firing);
     this.#fireNext(event);
+  }
+
+  #isHeld(event: SystemEvent, firing: Firing): boolean {
+    const goOn = () => this.#goOn(event, firing);
+    return firing.hooks.hold?.(() => this.#options.resume(goOn)) ?? false;
   }
 
   #runBefore(event: SystemEvent, firing: Firing): Promise<unknown>[] {

@@ -1,0 +1,78 @@
+/**
+ * What a thread is given to reach a reactor by.
+ *
+ * @module
+ */
+
+import { complaint } from "../arguments.ts";
+import type { MainLine } from "./main_line.ts";
+
+/** Options of {@linkcode Reactor.prototype.handle Reactor.handle}. */
+export interface HandleOptions {
+  /**
+   * Whether the Worker has `--allow-ffi`, with which it wakes the reactor. For
+   * one that has not, the reactor starts a thread that does it in its place.
+   *
+   * @default {true}
+   */
+  ffi?: boolean;
+}
+
+/**
+ * Looks at the options of a handle.
+ *
+ * @throws {TypeError} When one is of the wrong type.
+ */
+export function checkHandleOptions(
+  options: HandleOptions,
+  action: string,
+): HandleOptions {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(complaint(options, action, "options", "an object"));
+  }
+  const { ffi = true } = options;
+  if (typeof ffi !== "boolean") {
+    throw new TypeError(complaint(ffi, action, "options.ffi", "a boolean"));
+  }
+  return { ffi };
+}
+
+/**
+ * What a Worker is given to reach a reactor by: `connectReactor()` takes it
+ * there. It can be posted to one Worker, with its port to be transferred.
+ *
+ * @example Usage
+ * ```ts
+ * import { Reactor } from "@interleave/reactor";
+ *
+ * await using reactor = new Reactor();
+ * using handle = reactor.handle({ log: (text: string) => console.log(text) });
+ * const { port1, port2 } = new MessageChannel(); // Or a Worker.
+ * port1.postMessage(handle, [handle.port]);
+ * port1.close();
+ * port2.close();
+ * ```
+ */
+export class ReactorHandle implements Disposable {
+  /** The Worker's port. It has to be transferred with the handle. */
+  readonly port: Transferable;
+  /** @internal */
+  readonly line: unknown;
+  readonly #close: () => void;
+
+  /** @internal */
+  constructor(line: MainLine, data: unknown, close: () => void) {
+    this.port = line.theirPort as unknown as Transferable;
+    this.line = data;
+    this.#close = close;
+  }
+
+  /**
+   * Closes the connection from this side: what the Worker calls from now on
+   * throws there. The end of the reactor does so by itself; a program that makes
+   * many Workers does it when one has gone.
+   */
+  [Symbol.dispose](): void {
+    this.#close();
+  }
+}
