@@ -65,10 +65,12 @@ testOnBackends(
         descriptors: 0,
         delayedCalls: 0,
         attachments: 0,
+        threads: 0,
       },
       descriptors: [],
       attachments: [],
       delayedCalls: [],
+      threads: { size: 0, busy: 0, queued: 0, handles: 0 },
       signal: undefined,
       counters: {
         turns: 0,

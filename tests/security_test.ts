@@ -759,8 +759,11 @@ Deno.test("the sources import nothing but each other and two modules of Deno's",
   const elsewhere = found(/\bfrom\s+"([^"\n]+)"/g)
     .filter((specifier) => !/^\.{1,2}\//.test(specifier));
   assertEquals(elsewhere, []);
-  // Types.
-  assertEquals(found(/\bimport\s*\(([^)]*)\)/g), ['"node:worker_threads"']);
+  // Types, and the modules whose functions the threads of a pool call.
+  assertEquals(found(/\bimport\s*\(([^)]*)\)/g), [
+    '"node:worker_threads"',
+    "module",
+  ]);
   assertEquals(found(/^import\s+"([^"]*)"/gm), []);
   assertEquals(found(/getBuiltinModule\(\s*([^)\s]*?),?\s*\)/g), [
     '"node:url"',
@@ -799,6 +802,8 @@ Deno.test("the sources read three variables of the environment, and make no code
   assertEquals(starting.map(([path]) => path).sort(), [
     "src/hand_over.ts",
     "src/net/lookup_thread.ts",
+    "src/threads/pool_thread.ts",
+    "src/threads/ringer.ts",
   ]);
 });
 
