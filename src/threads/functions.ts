@@ -26,8 +26,6 @@ export type ResultOf<F, K extends keyof F> = F[K] extends
 /** Functions of which nothing is known to the type checker. */
 export type Untyped = Record<string, (...args: unknown[]) => unknown>;
 
-declare const SIGNATURE: unique symbol;
-
 /**
  * A function that a thread of the pool can call: the export of a module, and how
  * to call it.
@@ -58,8 +56,8 @@ export interface ThreadFunction<F extends AnyFunction = AnyFunction> {
    * @default {{}}
    */
   readonly offers?: object;
-  /** For the type checker only. */
-  readonly [SIGNATURE]?: F;
+  /** For the type checker only: there is never anything here. */
+  readonly signature?: F;
 }
 
 /** One that has been looked at. */
