@@ -38,6 +38,9 @@ const MODEL = "model_test.ts";
 const INTERLEAVE = "interleave_test.ts";
 const NEVER_SILENT = "never_silent_test.ts";
 const READERS_WRITERS = "readers_writers_test.ts";
+const BELL = "threads/bell_test.ts";
+const HANDLE = "threads/handle_test.ts";
+const POOL = "threads/pool_test.ts";
 const WAIT = "wait_test.ts";
 const WATCH = "watch_test.ts";
 
@@ -724,5 +727,77 @@ export const MUTATIONS: readonly Mutation[] = [
     }],
     test: "hostile/reentrancy_test.ts",
     filter: "called from a trigger 'before shutdown' [poll]",
+  },
+  {
+    contract: 148,
+    without: "looking at who has rung after emptying the pipe",
+    edits: [{
+      file: "src/threads/doorbell.ts",
+      search:
+        "    readInto(this.#output, this.#bytes);\n    for (const line of [...this.#lines]) {\n      if (line.takeRing()) this.#take(line);\n    }\n",
+      replacement:
+        "    for (const line of [...this.#lines]) {\n      if (line.takeRing()) this.#take(line);\n    }\n    readInto(this.#output, this.#bytes);\n",
+    }],
+    test: BELL,
+    filter: "leaves no call lying that comes when another line is looked at",
+  },
+  {
+    contract: 257,
+    without: "saying that a thread is writing before it looks",
+    edits: [{
+      file: "ffi/bell.ts",
+      search: "    Atomics.store(words, at.INSIDE, 1);\n",
+      replacement: "",
+    }],
+    test: BELL,
+    filter: "no byte is written to a pipe that was closed",
+  },
+  {
+    contract: 257,
+    without: "closing a line before looking who is writing",
+    edits: [{
+      file: "src/threads/doorbell.ts",
+      search:
+        "    line.close(why);\n    const { words } = line;\n    // First closed, then looked at: see `ffi/bell.ts`.\n    if (Atomics.load(words, LINE.INSIDE) !== 0) this.#writing.add(words);\n",
+      replacement:
+        "    const { words } = line;\n    if (Atomics.load(words, LINE.INSIDE) !== 0) this.#writing.add(words);\n    line.close(why);\n",
+    }],
+    test: BELL,
+    filter: "Doorbell.close() sees a thread that has begun to write",
+  },
+  {
+    contract: 154,
+    without: "telling a thread that waits of the end",
+    edits: [{
+      file: "src/threads/main_line.ts",
+      search:
+        "    Atomics.compareExchange(this.words, LINE.CLOSED, CLOSED.NO, why);\n    this.#notify();\n",
+      replacement:
+        "    Atomics.compareExchange(this.words, LINE.CLOSED, CLOSED.NO, why);\n",
+    }],
+    test: HANDLE,
+    filter: "a Worker that waits for a reactor that is stopped",
+  },
+  {
+    contract: 158,
+    without: "offering an object's own functions only",
+    edits: [{
+      file: "src/threads/functions.ts",
+      search: "Object.hasOwn(offers, name)",
+      replacement: "name in offers",
+    }],
+    test: HANDLE,
+    filter: "a Worker can call what is offered, and nothing else",
+  },
+  {
+    contract: 155,
+    without: "the wait of the end for calls in threads",
+    edits: [{
+      file: "src/reactor.ts",
+      search: "hold: (release) => this.#otherThreads?.hold(release) ?? false,",
+      replacement: "",
+    }],
+    test: POOL,
+    filter: "calls in threads wait for the start, and the end waits for them",
   },
 ];

@@ -272,27 +272,35 @@ function withAtomics(
   }
 }
 
-for (const when of ["before", "after"] as const) {
+for (
+  const [when, isOther, place] of [
+    ["just before its line is looked at", false, "before"],
+    ["just after its line was looked at", false, "after"],
+    ["when another line is looked at", true, "before"],
+  ] as const
+) {
   Deno.test({
-    name:
-      `Doorbell.ready() leaves no call lying that comes ${when} its look at a line`,
+    name: `Doorbell.ready() leaves no call lying that comes ${when}`,
     // openBell() opens the C library once more, as threads do.
     sanitizeResources: false,
     fn() {
       const { doorbell, line, bell, messages, output } = makeDoorbell();
-      say(line, bell, 1);
-      let isDue = true;
+      const other = doorbell.add(() => {});
       const ring = openBell(bell);
+      line.theirPort.postMessage(new Set([1]));
+      ring();
+      let looks = 0;
       const another = () => {
-        if (!isDue) return;
-        isDue = false; // What it does itself is no look.
+        // The one for each line; what this does itself is none.
+        if (looks++ !== (isOther ? 1 : 0)) return;
         line.theirPort.postMessage(new Set([2]));
         ring();
       };
-      withAtomics("exchange", { [when]: another }, () => doorbell.ready());
+      withAtomics("exchange", { [place]: another }, () => doorbell.ready());
       const isHeard = messages.length === 2;
       const isRung = readInto(output, new Uint8Array(1)) === 1;
       assert(isHeard || isRung);
+      doorbell.remove(other, CLOSED.LINE_CLOSED);
       doorbell.close();
     },
   });

@@ -127,6 +127,19 @@ testOnBackends(
 );
 
 testOnBackends(
+  "what a function throws is reported after the calls that it has made (contract 144, 152)",
+  async ({ reactor, errors }) => {
+    const seen: unknown[] = [];
+    const offers = { note: (i: number) => seen.push([i, errors.length]) };
+    reactor.interleave();
+    reactor.callInThread({ ...work("noteAndFail"), offers }, 3);
+    await until(() => errors.length > 0);
+    assertEquals(seen, [[0, 0], [1, 0], [2, 0]]);
+    assertEquals((errors.pop()!.error as Error).message, "after the calls");
+  },
+);
+
+testOnBackends(
   "a pool runs as many calls at once as it has threads, and no more (contract 155)",
   async ({ reactor }) => {
     reactor.suggestThreadPoolSize(2);

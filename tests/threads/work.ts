@@ -65,6 +65,13 @@ export function noteAndAsk(calls: number, question: string): string {
   return reactor.blockingCallFromThread("ask", question);
 }
 
+/** Makes so many calls, and throws. */
+export function noteAndFail(calls: number): never {
+  const reactor = reactorOfThread<Offers>();
+  for (let i = 0; i < calls; i++) reactor.callFromThread("note", i);
+  throw new Error("after the calls");
+}
+
 /** Leaves an error behind that belongs to nobody, and never ends. */
 export function throwLater(message: string): Promise<void> {
   setTimeout(() => {
