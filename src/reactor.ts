@@ -1269,31 +1269,20 @@ export class Reactor implements AsyncDisposable {
    * @throws {ReactorNotRestartable} When the reactor has been stopped.
    * @throws {Deno.errors.BadResource} When it is closed.
    *
-   * @example A Worker that asks
-   * ```ts
-   * import { Reactor } from "@interleave/reactor";
-   * import { assertEquals } from "@std/assert";
+   * @example A desk for a Worker, which has `connectReactor<Desk>()`
+   * ```ts no-assert
+   * import { reactor } from "@interleave/reactor";
    *
-   * await using reactor = new Reactor();
-   * const { promise, resolve } = Promise.withResolvers<number>();
-   * using handle = reactor.handle({ double: (n: number) => 2 * n, done: resolve });
+   * const desk = {
+   *   progress: (percent: number) => console.log(`${percent} %`),
+   *   ask: (question: string) => prompt(question),
+   * };
+   * export type Desk = typeof desk;
    *
-   * const threads = import.meta.resolve("@interleave/reactor/threads");
-   * const worker = new Worker(
-   *   `data:text/javascript,
-   *   import { connectReactor } from "${threads}";
-   *   onmessage = ({ data }) => {
-   *     using reactor = connectReactor(data);
-   *     const four = reactor.blockingCallFromThread("double", 2);
-   *     reactor.callFromThread("done", four);
-   *   };`,
-   *   { type: "module" },
-   * );
-   * worker.postMessage(handle, [handle.port]);
-   *
-   * reactor.interleave();
-   * assertEquals(await promise, 4);
-   * worker.terminate();
+   * function employ(worker: Worker): void {
+   *   const handle = reactor.handle(desk);
+   *   worker.postMessage(handle, [handle.port]);
+   * }
    * ```
    */
   handle(functions: object, options: HandleOptions = {}): ReactorHandle {
