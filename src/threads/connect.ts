@@ -14,9 +14,8 @@ import {
 import { checkDelay, complaint } from "../arguments.ts";
 import { ReactorNotRunning } from "../errors.ts";
 import type { Untyped } from "./functions.ts";
-import { LINE_OF_THREAD } from "./keys.ts";
 import { type Line, type LinePort, openLine } from "./line.ts";
-import { threadId } from "./thread_id.ts";
+import { LINE_OF_THREAD, threadId } from "./this_thread.ts";
 import { LineReactor, type RemoteReactor } from "./remote_reactor.ts";
 
 /** Options of {@linkcode connectReactor}. */

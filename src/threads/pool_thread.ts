@@ -12,7 +12,7 @@
  */
 
 import { openBell } from "../../ffi/bell.ts";
-import { LINE_OF_THREAD, TRANSFERS } from "./keys.ts";
+import { LINE_OF_THREAD, TRANSFERS } from "./this_thread.ts";
 import { type LineData, openLine, type Wrapped } from "./line.ts";
 import { type PackedError, packError } from "./packed_error.ts";
 

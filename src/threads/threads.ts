@@ -33,7 +33,7 @@ import { packError } from "./packed_error.ts";
 import { requireRoomForWorker } from "./room.ts";
 import { Ringer } from "./ringer.ts";
 import { type Job, type Outcome, ThreadPool } from "./pool.ts";
-import { threadId } from "./thread_id.ts";
+import { threadId } from "./this_thread.ts";
 import { transfersOf } from "./transfer.ts";
 
 /** What {@linkcode Threads} needs of its reactor. */

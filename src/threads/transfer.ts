@@ -5,7 +5,7 @@
  */
 
 import { complaint } from "../arguments.ts";
-import { ofThisThread, TRANSFERS } from "./keys.ts";
+import { ofThisThread, TRANSFERS } from "./this_thread.ts";
 
 /** What can be handed over instead of being copied. */
 export type Transferables = readonly Transferable[];

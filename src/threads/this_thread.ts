@@ -13,7 +13,7 @@ export const LINE_OF_THREAD = "@interleave/reactor/threads line";
 export const TRANSFERS = "@interleave/reactor/threads transfers";
 
 /** The name of the thread. */
-export const THREAD_ID = "@interleave/reactor/threads id";
+const THREAD_ID = "@interleave/reactor/threads id";
 
 /** What a thread keeps under a key, which is made at the first look. */
 export function ofThisThread<T>(key: string, make: () => T): T {
@@ -23,4 +23,9 @@ export function ofThisThread<T>(key: string, make: () => T): T {
     Object.defineProperty(globals, symbol, { value: make() });
   }
   return globals[symbol]!;
+}
+
+/** A name that no other thread has, in this process or another. */
+export function threadId(): string {
+  return ofThisThread(THREAD_ID, () => crypto.randomUUID());
 }
