@@ -391,7 +391,8 @@ testOnBackends(
     using handle = reactor.handle({
       never: () => late.promise,
       goOn: () => late.resolve("too late"),
-      answer: () => "in time",
+      // After the late one.
+      answer: () => late.promise.then(() => delay(1)).then(() => "in time"),
     });
     reactor.interleave();
     using worker = TestWorker.start(
