@@ -59,7 +59,7 @@ const LEAST_COLUMNS = 50;
 /**
  * Renders what `reactor.inspect()` has said as a table: the descriptors, who
  * watches them, and whether that keeps the process alive; the delayed calls, the
- * nearest first; attached loops; and the counters.
+ * nearest first; attached loops; threads; and the counters.
  *
  * Long labels are cut. What a terminal would obey is shown as an escape.
  *
@@ -99,6 +99,7 @@ export function formatReport(
     ...section("Descriptors", DESCRIPTORS, descriptors(report), columns),
     ...section("Delayed calls", CALLS, calls(report), columns),
     ...section("Attached loops", LOOPS, loops(report), columns),
+    ...section("Threads", THREADS, threads(report), columns),
     ["Counters", ...formatTable(COUNTERS, counters(report, columns), columns)]
       .join("\n"),
   ].join("\n\n");
@@ -124,12 +125,13 @@ function head(report: ReactorReport, columns: number): string {
 
 /** What keeps the process alive, in words. */
 function reasons({ keepsAlive }: ReactorReport): string {
-  const { run, descriptors, delayedCalls, attachments } = keepsAlive;
+  const { run, descriptors, delayedCalls, attachments, threads } = keepsAlive;
   const all = [
     run ? "run()" : "",
     count(descriptors, "watcher"),
     count(delayedCalls, "delayed call"),
     count(attachments, "attached loop"),
+    count(threads, "threaded call"),
   ].filter((text) => text !== "");
   return all.length === 0 ? "nothing of this reactor" : all.join(", ");
 }
@@ -172,6 +174,20 @@ function descriptors({ descriptors, keepsAlive }: ReactorReport): string[][] {
 function waitsFor({ interest, resting }: DescriptorReport): string {
   if (resting) return "nothing: resting";
   return interest.length === 0 ? "nothing" : interest.join(", ");
+}
+
+const THREADS: readonly Column[] = [
+  { header: "in the pool", right: true },
+  { header: "busy", right: true },
+  { header: "queued calls", right: true },
+  { header: "handles", right: true },
+];
+
+/** One line, if there is anything to tell. */
+function threads({ threads }: ReactorReport): string[][] {
+  const { size, busy, queued, handles } = threads;
+  const numbers = [size, busy, queued, handles];
+  return numbers.some((number) => number > 0) ? [numbers.map(String)] : [];
 }
 
 const CALLS: readonly Column[] = [

@@ -25,7 +25,13 @@ const REPORT: ReactorReport = {
   backend: "epoll",
   running: true,
   host: "deno",
-  keepsAlive: { run: true, descriptors: 3, delayedCalls: 1, attachments: 1 },
+  keepsAlive: {
+    run: true,
+    descriptors: 3,
+    delayedCalls: 1,
+    attachments: 1,
+    threads: 0,
+  },
   descriptors: [
     {
       fd: 12,
@@ -56,6 +62,7 @@ const REPORT: ReactorReport = {
     { ...call(61_000, "tick"), persistent: false },
     { ...call(62_000, "stopped"), left: undefined },
   ],
+  threads: { size: 4, busy: 2, queued: 0, handles: 1 },
   signal: undefined,
   counters: { ...NO_COUNTERS, turns: 1234, rounds: 56789, events: 7 },
 };
@@ -97,6 +104,10 @@ Attached loops
               3 readable writable
       5.0 ms
 
+Threads
+  in the pool  busy  queued calls  handles
+            4     2             0        1
+
 Counters
   1234  turns                 56789  rounds
      7  callbacks                 0  rounds by looking again
@@ -107,11 +118,21 @@ Counters
 });
 
 Deno.test("formatReport() says in words where a reactor runs, and that nothing keeps the process alive", () => {
-  const none = { run: false, descriptors: 0, delayedCalls: 0, attachments: 0 };
+  const none = {
+    run: false,
+    descriptors: 0,
+    delayedCalls: 0,
+    attachments: 0,
+    threads: 0,
+  };
   const idle = { ...REPORT, keepsAlive: none };
   assertStringIncludes(
     formatReport(idle),
     "Keeps the process alive: nothing of this reactor\n",
+  );
+  assertStringIncludes(
+    formatReport({ ...REPORT, keepsAlive: { ...none, threads: 2 } }),
+    "Keeps the process alive: 2 threaded calls\n",
   );
   // unref() of the reactor counts for everybody.
   assert(!formatReport(idle).includes(" yes"));
