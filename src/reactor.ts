@@ -1760,6 +1760,7 @@ export class Reactor implements AsyncDisposable {
 
   #threads(): Threads {
     return this.#otherThreads ??= new Threads({
+      tracing: this.#tracing,
       observe: (fd, action, observer) =>
         this.#descriptors.observe(fd, action, observer),
       unobserve: (fd, observer) => this.#descriptors.unobserve(fd, observer),

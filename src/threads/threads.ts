@@ -24,6 +24,7 @@ import { offAbort, onAbort } from "../abort_listener.ts";
 import { complaint } from "../arguments.ts";
 import { monotonic } from "../monotonic.ts";
 import { callGuarded, isThenable } from "../thenable.ts";
+import type { Tracing } from "../trace/tracing.ts";
 import { Doorbell, type DoorbellOptions } from "./doorbell.ts";
 import { type CheckedThreadFunction, offered } from "./functions.ts";
 import { type HandleOptions, ReactorHandle } from "./handle.ts";
@@ -44,6 +45,8 @@ export interface ThreadsOptions extends DoorbellOptions {
   isRunning: () => boolean;
   /** What keeps the process alive has changed. */
   refsChanged: () => void;
+  /** Who is told of each call. */
+  tracing: Tracing;
 }
 
 /** The other threads of one reactor. Nothing is opened before there is one. */
@@ -219,7 +222,13 @@ export class Threads {
       return;
     }
     const { call, args, id } = message;
-    const run = () => Reflect.apply(offered(functions, call), functions, args);
+    const apply = () =>
+      Reflect.apply(offered(functions, call), functions, args);
+    const { tracing } = this.#options;
+    const run = () =>
+      tracing.hook === undefined
+        ? apply()
+        : tracing.run("callFromThread", undefined, call, apply);
     if (id === 0) callGuarded(run, failed);
     else answer(line, id, run);
   }

@@ -24,7 +24,7 @@ import { callGuarded } from "../thenable.ts";
  * | `"wait"`, `"watch"` | the answer to a `readable()`, `writable()` or `watch()`; its consumer runs later, as consumers of promises do |
  * | `"connectionLost"`, `"readConnectionLost"` | these functions of a reader or a writer |
  * | `"delayedCall"` | what `callLater()` was given |
- * | `"callFromThread"` | what `callFromThread()` was given |
+ * | `"callFromThread"` | what `callFromThread()` was given, or what another thread has called |
  * | `"trigger"` | a trigger of a system event, or what `callWhenRunning()` called at once |
  * | `"prepare"`, `"held"`, `"step"` | `prepare`, `held`, `dispatch` of an attached loop |
  *

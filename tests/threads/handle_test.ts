@@ -46,6 +46,35 @@ testOnBackends(
 );
 
 testOnBackends(
+  "a trace has the calls of a Worker, by their names, with what they threw",
+  async ({ reactor, errors }) => {
+    const seen: (string | undefined)[] = [];
+    reactor.trace = {
+      start() {},
+      stop({ kind, label, error }) {
+        if (kind === "callFromThread") seen.push(label, error?.message);
+      },
+    };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    using handle = reactor.handle({
+      fail() {
+        throw new Error("on purpose");
+      },
+      done: resolve,
+    });
+    reactor.interleave();
+    using _worker = TestWorker.start(handle, (reactor) => {
+      reactor.callFromThread("fail");
+      reactor.blockingCallFromThread("done");
+    }, null);
+    await deadline(promise, PATIENCE);
+    await until(() => seen.length === 4);
+    assertEquals(seen, ["fail", "on purpose", "done", undefined]);
+    assertEquals(errors.splice(0).length, 1);
+  },
+);
+
+testOnBackends(
   "calls of a Worker wait for the start of the reactor (contract 145)",
   async ({ reactor }) => {
     const seen: number[] = [];
