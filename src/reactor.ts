@@ -233,6 +233,7 @@ export interface RunOptions {
  *   descriptors: 1,
  *   delayedCalls: 1,
  *   attachments: 0,
+ *   threads: 0,
  * });
  * assertEquals(descriptors[0]!.watchers[0]!.label, "the log");
  * assertStringIncludes(delayedCalls[0]!.text, "rotateLog");
@@ -1274,8 +1275,8 @@ export class Reactor implements AsyncDisposable {
    * import { reactor } from "@interleave/reactor";
    *
    * const desk = {
-   *   progress: (percent: number) => console.log(`${percent} %`),
-   *   ask: (question: string) => prompt(question),
+   *   progress: (percent: number): void => console.log(`${percent} %`),
+   *   ask: (question: string): string | null => prompt(question),
    * };
    * export type Desk = typeof desk;
    *
@@ -1315,6 +1316,7 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { exportsOf, Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const work = exportsOf<{ greet(name: string): void }>(
    *   "data:text/javascript,export const greet = (name) => console.log(name)",
@@ -1323,6 +1325,7 @@ export class Reactor implements AsyncDisposable {
    * reactor.callInThread(work("greet"), "world");
    * reactor.callWhenRunning(() => reactor.stop());
    * await reactor.run(); // Ends after the call.
+   * assertEquals(reactor.inspect().threads.queued, 0);
    * ```
    */
   callInThread<F extends AnyFunction = (...args: unknown[]) => unknown>(
@@ -1349,9 +1352,11 @@ export class Reactor implements AsyncDisposable {
    * @example Usage
    * ```ts
    * import { Reactor } from "@interleave/reactor";
+   * import { assertEquals } from "@std/assert";
    *
    * const reactor = new Reactor();
    * reactor.suggestThreadPoolSize(20); // For calls that wait for something.
+   * assertEquals(reactor.inspect().threads.size, 0); // Nobody has called yet.
    * ```
    */
   suggestThreadPoolSize(size: number): void {

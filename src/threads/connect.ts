@@ -18,7 +18,24 @@ import { type Line, type LinePort, openLine } from "./line.ts";
 import { LINE_OF_THREAD, threadId } from "./this_thread.ts";
 import { LineReactor, type RemoteReactor } from "./remote_reactor.ts";
 
-/** Options of {@linkcode connectReactor}. */
+/**
+ * Options of {@linkcode connectReactor}.
+ *
+ * @example A Worker that waits for a second at most
+ * ```ts no-assert
+ * import { connectReactor, type ConnectOptions } from "@interleave/reactor/threads";
+ *
+ * const options: ConnectOptions = { timeout: 1000 };
+ * function onHandle(handle: unknown): void {
+ *   using reactor = connectReactor(handle, options);
+ *   try {
+ *     reactor.blockingCallFromThread("ask", "Go on?");
+ *   } catch (error) {
+ *     if ((error as Error).name === "TimeoutError") console.log("No answer");
+ *   }
+ * }
+ * ```
+ */
 export interface ConnectOptions {
   /**
    * How long a blocking call may take, in milliseconds, before it throws a

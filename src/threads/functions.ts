@@ -7,23 +7,84 @@
 
 import { checkString, complaint } from "../arguments.ts";
 
-/** Any function. */
+/**
+ * Any function.
+ *
+ * @example A wrapper for the functions of a module
+ * ```ts
+ * import { type AnyFunction, exportsOf, type ThreadFunction } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const work = exportsOf<{ sum(a: number, b: number): number }>("file:///work.ts");
+ * function inWords(fn: ThreadFunction<AnyFunction>): string {
+ *   return `${fn.name} of ${fn.module}`;
+ * }
+ * assertEquals(inWords(work("sum")), "sum of file:///work.ts");
+ * ```
+ */
 export type AnyFunction = (...args: never[]) => unknown;
 
-/** Names with functions behind them. A module's namespace is one, too. */
+/**
+ * Names with functions behind them. A module's namespace is one, too.
+ *
+ * @example What a Worker may ask for
+ * ```ts
+ * import type { FunctionNames } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const desk = { title: "desk", log: console.log, now: () => Date.now() };
+ * const names: FunctionNames<typeof desk>[] = ["log", "now"]; // Not "title".
+ * assertEquals(names.every((name) => typeof desk[name] === "function"), true);
+ * ```
+ */
 export type FunctionNames<F> =
   & { [K in keyof F]: F[K] extends AnyFunction ? K : never }[keyof F]
   & string;
 
-/** The arguments of one of them. */
+/**
+ * The arguments of one of them.
+ *
+ * @example A call that is put off
+ * ```ts
+ * import type { ArgumentsOf } from "@interleave/reactor/threads";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const desk = { add: (a: number, b: number) => a + b };
+ * const args: ArgumentsOf<typeof desk, "add"> = [1, 2];
+ * assertEquals(desk.add(...args), 3);
+ * ```
+ */
 export type ArgumentsOf<F, K extends keyof F> = F[K] extends
   (...args: infer A) => unknown ? A : never;
 
-/** What a caller on another thread gets of one of them. */
+/**
+ * What a caller on another thread gets of one of them.
+ *
+ * @example Of a promise, what it resolves with
+ * ```ts
+ * import type { ResultOf } from "@interleave/reactor/threads";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const desk = { ask: (question: string) => Promise.resolve(question.length) };
+ * const answer: ResultOf<typeof desk, "ask"> = await desk.ask("Why?");
+ * assertEquals(answer, 4);
+ * ```
+ */
 export type ResultOf<F, K extends keyof F> = F[K] extends
   (...args: never[]) => infer R ? Awaited<R> : never;
 
-/** Functions of which nothing is known to the type checker. */
+/**
+ * Functions of which nothing is known to the type checker.
+ *
+ * @example What `connectReactor()` assumes if it is told nothing
+ * ```ts no-assert
+ * import type { RemoteReactor, Untyped } from "@interleave/reactor/threads";
+ *
+ * function report(reactor: RemoteReactor<Untyped>, text: string): void {
+ *   reactor.callFromThread("log", text, { at: Date.now() });
+ * }
+ * ```
+ */
 export type Untyped = Record<string, (...args: unknown[]) => unknown>;
 
 /**
@@ -32,6 +93,20 @@ export type Untyped = Record<string, (...args: unknown[]) => unknown>;
  *
  * {@linkcode exportsOf} makes one of which the arguments and the result are
  * checked.
+ *
+ * @example With a signal, and with something to call meanwhile
+ * ```ts
+ * import { deferToThread, Reactor, type ThreadFunction } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const fn: ThreadFunction<(n: number) => number> = {
+ *   module: "data:text/javascript,export default (n) => 2 * n",
+ *   signal: AbortSignal.timeout(60_000),
+ *   offers: { progress: (percent: number) => console.log(`${percent} %`) },
+ * };
+ * assertEquals(await deferToThread(reactor, fn, 21), 42);
+ * ```
  */
 export interface ThreadFunction<F extends AnyFunction = AnyFunction> {
   /** The module's URL. */

@@ -7,7 +7,20 @@
 import { complaint } from "../arguments.ts";
 import type { MainLine } from "./main_line.ts";
 
-/** Options of {@linkcode Reactor.prototype.handle Reactor.handle}. */
+/**
+ * Options of {@linkcode Reactor.prototype.handle Reactor.handle}.
+ *
+ * @example For a Worker without any permission
+ * ```ts
+ * import { type HandleOptions, Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using reactor = new Reactor();
+ * const options: HandleOptions = { ffi: false };
+ * using _handle = reactor.handle({ log: (text: string) => console.log(text) }, options);
+ * assertEquals(reactor.inspect().threads.handles, 1);
+ * ```
+ */
 export interface HandleOptions {
   /**
    * Whether the Worker has `--allow-ffi`, with which it wakes the reactor. For
@@ -44,11 +57,16 @@ export function checkHandleOptions(
  * @example Usage
  * ```ts
  * import { Reactor } from "@interleave/reactor";
+ * import { assertEquals } from "@std/assert";
  *
  * await using reactor = new Reactor();
- * using handle = reactor.handle({ log: (text: string) => console.log(text) });
+ * const handle = reactor.handle({ log: (text: string) => console.log(text) });
  * const { port1, port2 } = new MessageChannel(); // Or a Worker.
  * port1.postMessage(handle, [handle.port]);
+ * assertEquals(reactor.inspect().threads.handles, 1);
+ *
+ * handle[Symbol.dispose](); // Or with `using`.
+ * assertEquals(reactor.inspect().threads.handles, 0);
  * port1.close();
  * port2.close();
  * ```

@@ -9,8 +9,8 @@
  * import { reactor } from "@interleave/reactor";
  *
  * const desk = {
- *   progress: (percent: number) => console.log(`${percent} %`),
- *   ask: (question: string) => prompt(question),
+ *   progress: (percent: number): void => console.log(`${percent} %`),
+ *   ask: (question: string): string | null => prompt(question),
  * };
  * export type Desk = typeof desk;
  *

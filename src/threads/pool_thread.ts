@@ -2,7 +2,7 @@
  * A thread of a pool: its program, and the reactor's side of it.
  *
  * {@linkcode serveCalls} is the program. It is closure-free, because it reaches
- * the thread as its own source text in a `data:` URL, together with the
+ * the thread as its own source text, together with the
  * functions that it needs; `ffi/poll_loop.ts` says why. It loads the modules
  * whose functions it is to call, and nothing of this package: that a program
  * which is compiled, or comes from a registry, has the user's module for it is
@@ -135,17 +135,15 @@ export function startPoolThread(data: LineData): Worker {
       transfersKey: ${JSON.stringify(TRANSFERS)},
     });
   }`;
-  const worker = new Worker(
-    new URL(`data:text/javascript,${encodeURIComponent(source)}`),
+  const worker = new Worker(source, {
+    eval: true, // As in `hand_over.ts`: of a module Deno would keep the text.
+    workerData: data,
+    transferList: [data.port as never],
     // Of the environment the user's functions see what their permissions let
     // them see. A copy would be made at once, for which Deno asks whoever sits
     // at the terminal.
-    {
-      workerData: data,
-      transferList: [data.port as never],
-      env: SHARE_ENV as never,
-    },
-  );
+    env: SHARE_ENV as never,
+  });
   worker.unref();
   return worker;
 }

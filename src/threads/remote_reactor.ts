@@ -23,6 +23,23 @@ import { transfersOf } from "./transfer.ts";
  * to its own thread.
  *
  * @typeParam F The functions that are offered to this thread.
+ *
+ * @example A part of a Worker
+ * ```ts no-assert
+ * import type { RemoteReactor } from "@interleave/reactor/threads";
+ *
+ * interface Desk {
+ *   progress(percent: number): void;
+ *   isWanted(): boolean;
+ * }
+ *
+ * function compute(reactor: RemoteReactor<Desk>): void {
+ *   for (let i = 0; i <= 100; i += 10) {
+ *     if (!reactor.blockingCallFromThread("isWanted")) break;
+ *     reactor.callFromThread("progress", i);
+ *   }
+ * }
+ * ```
  */
 export interface RemoteReactor<F = Untyped> extends Disposable {
   /**

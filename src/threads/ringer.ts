@@ -42,12 +42,10 @@ export class Ringer {
     }`;
     try {
       const workerData = { asked: this.#asked, bell: doorbell.bellOf(line) };
-      this.#worker = new Worker(
-        new URL(`data:text/javascript,${encodeURIComponent(source)}`),
-        // As in `hand_over.ts`: without an `env` it would be given a copy of
-        // this process's, which takes a permission.
-        { workerData, env: {} },
-      );
+      // As in `hand_over.ts`: no module, which would be kept, and an `env`,
+      // without which it would be given a copy of this process's, which takes a
+      // permission.
+      this.#worker = new Worker(source, { eval: true, workerData, env: {} });
     } catch (error) {
       doorbell.remove(line, CLOSED.LINE_CLOSED);
       throw error;

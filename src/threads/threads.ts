@@ -254,7 +254,25 @@ function isCall(message: unknown): message is CallMessage {
     Number.isInteger(id);
 }
 
-/** What `inspect()` says of a reactor's threads. */
+/**
+ * What `inspect()` says of a reactor's threads.
+ *
+ * @example Whether a pool keeps up
+ * ```ts
+ * import { exportsOf, Reactor, type ThreadsReport } from "@interleave/reactor";
+ * import { assert } from "@std/assert";
+ *
+ * const keepsUp = ({ size, queued }: ThreadsReport) => queued <= size;
+ *
+ * const work = exportsOf<{ rest(): void }>(
+ *   "data:text/javascript,export const rest = () => {}",
+ * );
+ * await using reactor = new Reactor();
+ * reactor.suggestThreadPoolSize(1);
+ * for (let i = 0; i < 5; i++) reactor.callInThread(work("rest"));
+ * assert(!keepsUp(reactor.inspect().threads));
+ * ```
+ */
 export interface ThreadsReport {
   /** How many threads the pool has. */
   readonly size: number;

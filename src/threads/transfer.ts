@@ -7,7 +7,19 @@
 import { complaint } from "../arguments.ts";
 import { ofThisThread, TRANSFERS } from "./this_thread.ts";
 
-/** What can be handed over instead of being copied. */
+/**
+ * What can be handed over instead of being copied.
+ *
+ * @example A list that grows with what it is for
+ * ```ts
+ * import { transfer, type Transferables } from "@interleave/reactor/threads";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const parts = [new Uint8Array(10), new Uint8Array(20)];
+ * const list: Transferables = parts.map(({ buffer }) => buffer);
+ * assertEquals(transfer(parts, list), parts); // Marked, and still here.
+ * ```
+ */
 export type Transferables = readonly Transferable[];
 
 /** Of this thread. */
@@ -29,11 +41,15 @@ function marks(): WeakMap<object, Transferables> {
  * @example Usage
  * ```ts
  * import { transfer } from "@interleave/reactor/threads";
+ * import { assertEquals } from "@std/assert";
  *
- * export function brighten(pixels: Uint8Array): Uint8Array {
+ * // For a thread of a pool: its result is not copied.
+ * function brighten(pixels: Uint8Array): Uint8Array {
  *   const brighter = pixels.map((byte) => Math.min(255, byte + 20));
  *   return transfer(brighter, [brighter.buffer]);
  * }
+ *
+ * assertEquals(brighten(new Uint8Array([0, 250])), new Uint8Array([20, 255]));
  * ```
  */
 export function transfer<T extends object>(
