@@ -23,7 +23,13 @@ import {
   sooner,
   wholeMilliseconds,
 } from "../ffi/readiness_set.ts";
-import { checkDelay, checkFunction, complaint, show } from "./arguments.ts";
+import {
+  checkBoolean,
+  checkDelay,
+  checkFunction,
+  complaint,
+  show,
+} from "./arguments.ts";
 import { Attachments, checkForeignLoop } from "./attachments.ts";
 import { BlockingQueue } from "./blocking_queue.ts";
 import {
@@ -2194,11 +2200,7 @@ function checkSignals(
     throw new TypeError(complaint(options, action, "options", "an object"));
   }
   const { signals = byDefault } = options;
-  if (typeof signals !== "boolean") {
-    throw new TypeError(
-      complaint(signals, action, "options.signals", "a boolean"),
-    );
-  }
+  checkBoolean(signals, action, "options.signals");
   return signals;
 }
 
@@ -2242,11 +2244,7 @@ function checkOptions(options: ReactorOptions) {
   if (label !== undefined && typeof label !== "string") {
     throw new TypeError(complaint(label, action, "options.label", "a string"));
   }
-  if (typeof captureStacks !== "boolean") {
-    throw new TypeError(
-      complaint(captureStacks, action, "options.captureStacks", "a boolean"),
-    );
-  }
+  checkBoolean(captureStacks, action, "options.captureStacks");
   return {
     backend,
     budget: { ms, events },

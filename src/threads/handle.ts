@@ -4,7 +4,7 @@
  * @module
  */
 
-import { complaint } from "../arguments.ts";
+import { checkBoolean, complaint } from "../arguments.ts";
 import type { MainLine } from "./main_line.ts";
 
 /**
@@ -44,9 +44,7 @@ export function checkHandleOptions(
     throw new TypeError(complaint(options, action, "options", "an object"));
   }
   const { ffi = true } = options;
-  if (typeof ffi !== "boolean") {
-    throw new TypeError(complaint(ffi, action, "options.ffi", "a boolean"));
-  }
+  checkBoolean(ffi, action, "options.ffi");
   return { ffi };
 }
 
