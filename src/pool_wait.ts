@@ -52,6 +52,7 @@ export class PoolWait {
   #waiting: Promise<void> | undefined;
   /** Somebody looks whether waits come back. */
   #watched = false;
+  readonly #pause = new Pause();
 
   /** @param set One that is a single descriptor, which nobody replaces. */
   constructor(set: ReadinessSet, listener: PoolWaitListener) {
@@ -84,9 +85,15 @@ export class PoolWait {
    */
   end(): Promise<void> {
     this.#armed = false;
-    if (this.#waiting === undefined) return Promise.resolve();
+    const waiting = this.#waiting;
+    if (waiting === undefined) {
+      this.#pause.end();
+      return Promise.resolve();
+    }
     this.#wake();
-    return Promise.race([this.#waiting, elapsed(STUCK)]);
+    // Whatever pauses holds all of the reactor.
+    return Promise.race([waiting, this.#pause.wait(STUCK)])
+      .finally(() => this.#pause.end());
   }
 
   #wake(): void {
@@ -115,7 +122,7 @@ export class PoolWait {
     if (this.#watched) return;
     this.#watched = true;
     const waiting = this.#waiting;
-    await elapsed(STUCK);
+    await this.#pause.wait(STUCK);
     this.#watched = false;
     if (!this.#armed) return;
     if (this.#waiting !== waiting) return this.#watch();
@@ -124,12 +131,20 @@ export class PoolWait {
   }
 }
 
-const never = new Int32Array(new SharedArrayBuffer(4));
-
 /**
- * Resolves after so many milliseconds. Unlike a timer of Deno's it loads nothing
- * and does not keep the process alive.
+ * A pause that can be ended before its time. Unlike a timer of Deno's it loads
+ * nothing and does not keep the process alive.
  */
-async function elapsed(ms: number): Promise<void> {
-  await Atomics.waitAsync(never, 0, 0, ms).value;
+class Pause {
+  readonly #word = new Int32Array(new SharedArrayBuffer(4));
+
+  /** Resolves after so many milliseconds, or when it is ended. */
+  async wait(ms: number): Promise<void> {
+    await Atomics.waitAsync(this.#word, 0, 0, ms).value;
+  }
+
+  /** Ends all waits. */
+  end(): void {
+    Atomics.notify(this.#word, 0);
+  }
 }
