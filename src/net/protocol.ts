@@ -693,7 +693,7 @@ export function bufferOf(protocol: BufferedProtocol): Uint8Array {
 export function checkProtocol(value: unknown, action: string): void {
   const protocol = value as Partial<Protocol> | null | undefined;
   if (typeof protocol?.dataReceived === "function") return;
-  if (typeof protocol === "object" && isBuffered(protocol!)) return;
+  if (isBuffered(Object(value))) return;
   throw new TypeError(
     complaint(
       value,

@@ -13,6 +13,7 @@ import { ConnectionDone, FileDescriptor, type Reactor } from "../../mod.ts";
 import {
   adoptStream,
   type BufferedProtocol,
+  connectUNIX,
   listenTCP,
   listenUNIX,
   openPty,
@@ -217,11 +218,13 @@ testOnBackends(
     });
     const name = `\0interleave-buffered-${crypto.randomUUID()}`;
     const port = listenUNIX(name, { buildProtocol: () => local }, { reactor });
-    const conn = await Deno.connect({ transport: "unix", path: name });
-    await conn.write(new TextEncoder().encode("local"));
+    const client = new Recorder({
+      made: ({ transport }) => transport.write("local"),
+    });
+    connectUNIX(name, { buildProtocol: () => client }, { reactor });
     await deadline(local.lost.promise, PATIENCE);
     assertEquals(local.text, "local");
-    conn.close();
+    await deadline(client.lost.promise, PATIENCE);
     await port.stopListening();
   },
 );
