@@ -428,6 +428,8 @@ export class Reactor implements AsyncDisposable {
   #awaited: End | undefined;
   #refd = true;
   #finished: End = newEnd();
+  /** Settles when nothing of the runs that have ended waits any more. */
+  #ending: Promise<unknown> | undefined;
   #removeSignalListeners: (() => void) | undefined;
   #signal: Deno.Signal | undefined;
 
@@ -1872,13 +1874,18 @@ export class Reactor implements AsyncDisposable {
     this.#removeSignalListeners?.();
     this.#removeSignalListeners = undefined;
     const { resolve, reject } = this.#finished;
-    const threads = this.#otherThreads;
-    const ended = threads === undefined
-      ? loop.end()
-      : Promise.all([loop.end(), threads.gone()]);
+    const parts: Promise<unknown>[] = [loop.end()];
+    if (this.#otherThreads !== undefined) {
+      parts.push(this.#otherThreads.gone());
+    }
+    // A run that crashed may have left a wait that has not come back yet.
+    if (this.#ending !== undefined) parts.push(this.#ending);
+    const ended = parts.length === 1 ? parts[0]! : Promise.all(parts);
+    this.#ending = ended;
     this.#finished.used = true;
     this.#loop = undefined;
     ended.then(() => {
+      if (this.#ending === ended) this.#ending = undefined;
       // Before the worker is gone it may be inside poll() on the set, and only a
       // wake-up through the set gets it out.
       if (this.#wasStopped && this.#loop === undefined) {

@@ -4,8 +4,8 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { deadline } from "@std/async";
-import { libc } from "../ffi/libc.ts";
+import { deadline, delay } from "@std/async";
+import { libc, linux, substitute } from "../ffi/libc.ts";
 import { Reactor } from "../src/reactor.ts";
 import { PATIENCE } from "./descriptors.ts";
 import { Pipe } from "./pipe.ts";
@@ -185,4 +185,35 @@ Deno.test("a wait of the shared reactor passes Deno's sanitizers, as a test of a
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+Deno.test({
+  name:
+    "close() waits for what a run that crashed has left in Deno's pool, also after another run",
+  ignore,
+  fn: async () => {
+    let underWay = 0;
+    let isFirst = true;
+    const { pollElsewhere } = linux();
+    using _late = substitute({
+      async pollElsewhere(...call) {
+        const ms = isFirst ? 100 : 0;
+        isFirst = false;
+        underWay++;
+        const found = await pollElsewhere(...call);
+        await delay(ms);
+        underWay--;
+        return found;
+      },
+    });
+    const reactor = new Reactor();
+    using pipe = new Pipe();
+    reactor.addReader(pipe.reader(() => {}));
+    reactor.interleave();
+    assertEquals(underWay, 1);
+    reactor.crash();
+    reactor.interleave();
+    await reactor.close();
+    assertEquals(underWay, 0);
+  },
 });
