@@ -346,7 +346,10 @@ Deno.test("a Worker that is terminated while it rings, again and again, writes n
         say(`${error}`);
       }
     }, null);
-    await until(() => calls > 10 * i);
+    await until(() => {
+      worker.check();
+      return calls > 10 * i;
+    });
     const closed = reactor.close();
     if (i % 2 === 0) worker.worker.terminate();
     await closed;

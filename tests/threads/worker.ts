@@ -59,10 +59,12 @@ export class TestWorker implements Disposable {
     );
     const worker = new TestWorker(`
       if (!${mayCallC}) Deno.dlopen = () => { throw new Error("dlopen()") };
-      const threads = await import(${module});
+      // Whoever listens at the first moment misses nothing.
+      const imported = import(${module});
       onmessage = async ({ data: { handle, data, options } }) => {
         const say = (message) => postMessage(message);
         try {
+          const threads = await imported;
           const reactor = threads.connectReactor(handle, options);
           await (${program})(reactor, data, say, threads, handle);
           say("end");
@@ -83,10 +85,13 @@ export class TestWorker implements Disposable {
         new Promise((resolve) => this.#waiting.push(resolve)),
         PATIENCE,
       );
-    if (
-      typeof message === "object" && message !== null && "error" in message
-    ) throw message.error;
+    throwError(message);
     return message;
+  }
+
+  /** Throws what it has thrown, if that is what comes next. */
+  check(): void {
+    throwError(this.#messages[0]);
   }
 
   /** Waits for the end. */
@@ -97,4 +102,11 @@ export class TestWorker implements Disposable {
   [Symbol.dispose](): void {
     this.worker.terminate();
   }
+}
+
+/** Throws the error that a Worker sends when it has failed. */
+function throwError(message: unknown): void {
+  if (
+    typeof message === "object" && message !== null && "error" in message
+  ) throw message.error;
 }
