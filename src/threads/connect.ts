@@ -53,7 +53,9 @@ export type HandleData = (BellData | AskedBellData) & {
 };
 
 /**
- * Connects this Worker to the reactor that has made the handle. The Worker needs
+ * Connects this Worker to the reactor that has made the handle. Listen for it
+ * before the first `await` at the top level of the Worker's module: what is posted
+ * before somebody listens, Deno drops. The Worker needs
  * `--allow-ffi`, to wake the reactor, unless the handle was made with `ffi:
  * false`.
  *
