@@ -53,11 +53,12 @@ export type HandleData = (BellData | AskedBellData) & {
 };
 
 /**
- * Connects this Worker to the reactor that has made the handle. Listen for it
- * before the first `await` at the top level of the Worker's module: what is posted
- * before somebody listens, Deno drops. The Worker needs
- * `--allow-ffi`, to wake the reactor, unless the handle was made with `ffi:
- * false`.
+ * Connects this Worker to the reactor that has made the handle. Listen for the
+ * handle before the first `await` at the top level of the Worker's module: what is
+ * posted before somebody listens, Deno drops.
+ *
+ * The Worker needs `--allow-ffi`, to wake the reactor, unless the handle was made
+ * with `ffi: false`.
  *
  * @typeParam F The functions that the reactor offers: `typeof` the object that
  * `handle()` was given there.
