@@ -116,7 +116,7 @@ Deno.test("judge() passes what is flat, and says so in one line", () => {
   assertEquals(judge(findings()), {
     passed: true,
     line: "soak: passed after 5.0 min: 1000 steps, 0 lost, 0 misdelivered, " +
-      "0.4 % spurious; memory +0.00 MB, malloc +0.00 MB (Deno keeps " +
+      "0.4 % spurious; memory +0.00 MB, malloc +0.00 MB (Deno keeps up to " +
       "1.00 KB of a worker, here +0.00 MB of 0), heap +0.00 MB, " +
       "descriptors +0, threads +0, callbacks +0, timers +0, registrations +0, objects +0",
   });
@@ -168,7 +168,7 @@ Deno.test("judge() passes what Deno keeps of workers, and fails when their react
   assert(clean.passed, clean.line);
   assertStringIncludes(
     clean.line,
-    "malloc +3.13 MB (Deno keeps 4.00 KB of a worker, here +3.13 MB of 800)",
+    "malloc +3.13 MB (Deno keeps up to 4.00 KB of a worker, here +3.13 MB of 800)",
   );
   const { passed, line } = judge(
     findings({ samples: leaking(2 * kept), kept }),

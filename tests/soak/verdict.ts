@@ -124,7 +124,7 @@ export function judge(findings: Findings): Verdict {
     for (const key of COUNTED) if (grown[key] > 0) faults.push(key);
     growth = [
       `memory ${megabytes(grown.memory)}`,
-      `malloc ${megabytes(grown.malloc)} (Deno keeps ${
+      `malloc ${megabytes(grown.malloc)} (Deno keeps up to ${
         (findings.kept / KB).toFixed(2)
       } KB of a worker, here ${megabytes(keptInAll)} of ${workers})`,
       `heap ${megabytes(grown.heap)}`,
