@@ -479,6 +479,8 @@ export class Descriptors {
   readonly #options: DescriptorsOptions;
   readonly #tracing: Tracing;
   readonly #entries: (Entry | undefined)[] = [];
+  /** Tells those who lost their descriptor, in a round that is to come. */
+  readonly #untold = new Set<() => void>();
   /** A turn is on: what changes is told to the set at the end of the round. */
   #deferring = false;
   /** Those whose interest may have changed in this round. */
@@ -654,6 +656,8 @@ export class Descriptors {
 
   /** Ends every reader and every writer. */
   endObjects(reason: () => Error): void {
+    // There may be no later round for them.
+    for (const tell of [...this.#untold]) tell();
     for (const object of this.removeAll()) this.#tell(object, reason());
   }
 
@@ -993,7 +997,11 @@ export class Descriptors {
       if (object === asker) continue;
       // What its callback returns or throws now would tell it a second time.
       if (this.#current === object) this.#current = undefined;
-      this.#options.defer(() => this.#tell(object, reason()));
+      const tell = () => {
+        if (this.#untold.delete(tell)) this.#tell(object, reason());
+      };
+      this.#untold.add(tell);
+      this.#options.defer(tell);
     }
   }
 

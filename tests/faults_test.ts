@@ -627,6 +627,32 @@ for (const errno of FAILURES.epoll_ctl.errnos) {
 }
 
 testFault(
+  "a reader that goes away right before a set cannot be made anew is told, too (contract 252)",
+  async (bench) => {
+    await bench.start();
+    const pipe = bench.pipe();
+    const fd = pipe.output.fileno();
+    const probe = readerOf(fd);
+    bench.reactor.addReader(probe);
+    using _gone = bench.libc.strike({
+      call: "epoll_ctl",
+      effect: { errno: "ENOENT" },
+      when: (_set, operation, number) =>
+        operation === EPOLL_CTL_MOD && number === fd,
+    });
+    using _full = bench.libc.strike({
+      call: "epoll_create1",
+      effect: { errno: "ENFILE" },
+    });
+    leaveOrphan(bench);
+    await bench.assertFails("ENFILE");
+    assertEquals(probe.reasons.length, 1);
+    assertNamed(probe.reason);
+  },
+  { backends: EPOLL },
+);
+
+testFault(
   "a number that another thread takes while a set is made anew is left alone, and everybody is told that the reactor cannot go on",
   async (bench) => {
     await bench.start();

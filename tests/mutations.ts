@@ -319,9 +319,9 @@ export const MUTATIONS: readonly Mutation[] = [
     without: "the error that a closed number ends with",
     edits: [{
       file: "src/descriptors.ts",
-      search: "this.#options.defer(() => this.#tell(object, reason()));",
+      search: "if (this.#untold.delete(tell)) this.#tell(object, reason());",
       replacement:
-        "this.#options.defer(() => this.#tell(object, new ConnectionDone()));",
+        "if (this.#untold.delete(tell)) this.#tell(object, new ConnectionDone());",
     }],
     test: READERS_WRITERS,
     filter: "a number that is not open any more ends with an error",
@@ -636,6 +636,17 @@ export const MUTATIONS: readonly Mutation[] = [
     }],
     test: MODEL,
     filter: "forbids [epoll, iterate(0)]",
+  },
+  {
+    contract: 252,
+    without: "telling the last ones at the end",
+    edits: [{
+      file: "src/descriptors.ts",
+      search: "for (const tell of [...this.#untold]) tell();",
+      replacement: "",
+    }],
+    test: FAULTS,
+    filter: "a reader that goes away right before a set cannot be made anew",
   },
   {
     contract: 252,

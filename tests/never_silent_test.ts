@@ -256,6 +256,21 @@ testBackends(
 );
 
 testBackends(
+  "a closed descriptor is told of by close(), if no round comes before (contract 119)",
+  async (bench) => {
+    const { reactor } = bench;
+    const [here] = bench.socketpair();
+    const probe = new Probe(here);
+    reactor.addReader(probe); // It never runs.
+    bench.closeFd(here);
+    assertThrows(() => reactor.addWriter(new Probe(here)), BadResource);
+    await reactor.close();
+    assertEquals(probe.reasons.length, 1);
+    assertEquals(codeOf(probe.reason), "EBADF");
+  },
+);
+
+testBackends(
   "a closed descriptor in the middle of a dispatch costs nobody else an event (contract 119)",
   (bench) => {
     const { reactor } = bench;
