@@ -20,9 +20,9 @@ import {
   FileDescriptor,
   type Reactor,
   reactor as sharedReactor,
-  type Watch,
 } from "../../mod.ts";
-import { check, libc, readInto, WOULD_BLOCK } from "../../ffi/mod.ts";
+import { check, libc } from "../../ffi/mod.ts";
+import { EventRecords } from "./event_records.ts";
 
 /** What every event has. */
 interface Stamped {
@@ -139,9 +139,6 @@ const BITS_LENGTH = 0x300 / 8;
 /** `struct input_event`: seconds, microseconds, type, code, value. */
 const EVENT = { length: 24, microseconds: 8, type: 16, code: 18, value: 20 };
 
-/** So many events are read at a time, at most. */
-const EVENTS = 64;
-
 /** What the keys from 1 on are called, up to where there is a gap. */
 const KEYS =
   "ESC 1 2 3 4 5 6 7 8 9 0 MINUS EQUAL BACKSPACE TAB Q W E R T Y U I O P LEFTBRACE RIGHTBRACE ENTER LEFTCTRL A S D F G H J K L SEMICOLON APOSTROPHE GRAVE LEFTSHIFT BACKSLASH Z X C V B N M COMMA DOT SLASH RIGHTSHIFT KPASTERISK LEFTALT SPACE CAPSLOCK F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 NUMLOCK SCROLLLOCK KP7 KP8 KP9 KPMINUS KP4 KP5 KP6 KPPLUS KP1 KP2 KP3 KP0 KPDOT";
@@ -204,11 +201,8 @@ export class InputDevice implements Disposable, AsyncIterable<InputEvent> {
   readonly info: DeviceInfo;
   readonly #fd: FileDescriptor;
   readonly #path: string;
-  readonly #reactor: Reactor;
   readonly #ioctl: Ioctl;
-  readonly #watches = new Set<Watch>();
-  /** What was read and nobody has had yet. */
-  readonly #events: InputEvent[] = [];
+  readonly #events: EventRecords<InputEvent>;
 
   /** {@linkcode openInputDevice} makes them. */
   constructor(
@@ -219,8 +213,14 @@ export class InputDevice implements Disposable, AsyncIterable<InputEvent> {
   ) {
     this.#fd = fd;
     this.#path = path;
-    this.#reactor = reactor;
     this.#ioctl = ioctl;
+    const { length } = EVENT;
+    this.#events = new EventRecords({
+      fd,
+      length,
+      decode: decodeEvents,
+      reactor,
+    });
     const name = new Uint8Array(NAME_LENGTH);
     this.#ask(EVIOCGNAME(NAME_LENGTH), name, "ask for the name of");
     const id = new Uint16Array(4);
@@ -264,28 +264,13 @@ export class InputDevice implements Disposable, AsyncIterable<InputEvent> {
    * The events, until it is closed. When the device goes away that is an error
    * with `code: "ENODEV"`. To leave the loop closes nothing.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<InputEvent, void> {
-    if (this.#fd.fileno() < 0) return;
-    using watch = this.#reactor.watch(this.#fd, "readable");
-    this.#watches.add(watch);
-    try {
-      const buffer = new Uint8Array(EVENT.length * EVENTS);
-      for (;;) {
-        while (this.#events.length > 0) yield this.#events.shift()!;
-        if ((await watch.next()).done) return;
-        const length = readInto(this.#fd.fileno(), buffer);
-        if (length === 0) return; // A device has no end; what stands in for it has.
-        if (length === WOULD_BLOCK) continue;
-        this.#events.push(...decodeEvents(buffer.subarray(0, length)));
-      }
-    } finally {
-      this.#watches.delete(watch);
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<InputEvent, void> {
+    return this.#events[Symbol.asyncIterator]();
   }
 
   /** Closes it, and ends the loops over its events. */
   close(): void {
-    for (const watch of this.#watches) watch.close();
+    this.#events[Symbol.dispose]();
     this.#fd.close();
   }
 

@@ -21,9 +21,9 @@ import {
   FileDescriptor,
   type Reactor,
   reactor as sharedReactor,
-  type Watch,
 } from "../../mod.ts";
-import { check, cString, libc, readInto, WOULD_BLOCK } from "../../ffi/mod.ts";
+import { check, cString, libc } from "../../ffi/mod.ts";
+import { EventRecords } from "./event_records.ts";
 
 /** What a chip is. */
 export interface ChipInfo {
@@ -150,9 +150,6 @@ const VALUES = { length: 16, mask: 8 };
 /** `struct gpio_v2_line_event` */
 const EVENT = { length: 48, id: 8, offset: 12, sequence: 16, lineSequence: 20 };
 
-/** So many events are read at a time, at most. */
-const EVENTS = 64;
-
 /**
  * Opens a chip.
  *
@@ -265,11 +262,8 @@ export class GpioLines implements Disposable, AsyncIterable<LineEvent> {
   /** Their numbers on the chip. */
   readonly offsets: readonly number[];
   readonly #fd: FileDescriptor;
-  readonly #reactor: Reactor;
   readonly #ioctl: Ioctl;
-  readonly #watches = new Set<Watch>();
-  /** What was read and nobody has had yet. */
-  readonly #events: LineEvent[] = [];
+  readonly #events: EventRecords<LineEvent>;
 
   /** {@linkcode GpioChip.request} makes them. */
   constructor(
@@ -280,8 +274,14 @@ export class GpioLines implements Disposable, AsyncIterable<LineEvent> {
   ) {
     this.offsets = [...offsets];
     this.#fd = fd;
-    this.#reactor = reactor;
     this.#ioctl = ioctl;
+    const { length } = EVENT;
+    this.#events = new EventRecords({
+      fd,
+      length,
+      decode: decodeEvents,
+      reactor,
+    });
   }
 
   /** The values of all of them, in the order of their numbers. */
@@ -310,28 +310,13 @@ export class GpioLines implements Disposable, AsyncIterable<LineEvent> {
   }
 
   /** The edges, until it is closed. To leave the loop closes nothing. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<LineEvent, void> {
-    if (this.#fd.fileno() < 0) return;
-    using watch = this.#reactor.watch(this.#fd, "readable");
-    this.#watches.add(watch);
-    try {
-      const buffer = new Uint8Array(EVENT.length * EVENTS);
-      for (;;) {
-        while (this.#events.length > 0) yield this.#events.shift()!;
-        if ((await watch.next()).done) return;
-        const length = readInto(this.#fd.fileno(), buffer);
-        if (length === 0) return; // A line has no end; what stands in for it has.
-        if (length === WOULD_BLOCK) continue;
-        this.#events.push(...decodeEvents(buffer.subarray(0, length)));
-      }
-    } finally {
-      this.#watches.delete(watch);
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<LineEvent, void> {
+    return this.#events[Symbol.asyncIterator]();
   }
 
   /** Gives the lines back, and ends the loops over their events. */
   close(): void {
-    for (const watch of this.#watches) watch.close();
+    this.#events[Symbol.dispose]();
     this.#fd.close();
   }
 
