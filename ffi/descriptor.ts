@@ -11,7 +11,7 @@
 
 import { checkInteger, cString, MAX_INT } from "./arguments.ts";
 import { LINUX_ONLY, POSIX } from "./constants.ts";
-import { check, ERRNO, systemError } from "./errno.ts";
+import { check, ERRNO, REPORTED_ONCE, systemError } from "./errno.ts";
 import { errno, libc, linux } from "./libc.ts";
 
 /**
@@ -72,23 +72,6 @@ const status = new Uint8Array(256);
  * never lands there.
  */
 const FIRST_ORDINARY = 3;
-
-/**
- * Errors that a socket keeps for one call only (socket(7), SO_ERROR): the next
- * call reports the end of the stream, or nothing.
- */
-const REPORTED_ONCE: ReadonlySet<number | undefined> = new Set([
-  ERRNO.ECONNABORTED,
-  ERRNO.ECONNREFUSED,
-  ERRNO.ECONNRESET,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.EMSGSIZE,
-  ERRNO.ENETDOWN,
-  ERRNO.ENETUNREACH,
-  ERRNO.EPIPE,
-  ERRNO.EPROTO,
-  ERRNO.ETIMEDOUT,
-]);
 
 /**
  * Opens a file. It never becomes the controlling terminal.

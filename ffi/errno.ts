@@ -147,6 +147,23 @@ export const ERRNO: Readonly<Record<string, number>> = Object.freeze(
   ),
 );
 
+/**
+ * Errors that a socket keeps for one call only (socket(7), SO_ERROR): the next
+ * call reports the end of the stream, or nothing.
+ */
+export const REPORTED_ONCE: ReadonlySet<number | undefined> = new Set([
+  ERRNO.ECONNABORTED,
+  ERRNO.ECONNREFUSED,
+  ERRNO.ECONNRESET,
+  ERRNO.EHOSTUNREACH,
+  ERRNO.EMSGSIZE,
+  ERRNO.ENETDOWN,
+  ERRNO.ENETUNREACH,
+  ERRNO.EPIPE,
+  ERRNO.EPROTO,
+  ERRNO.ETIMEDOUT,
+]);
+
 const byNumber = new Map(
   ROWS.map((row) => [darwin ? row[2] : row[1], row] as const),
 );

@@ -15,7 +15,7 @@
 import { checkInteger, complaint, MAX_INT } from "./arguments.ts";
 import { LINUX_ONLY, POSIX } from "./constants.ts";
 import { setCloseOnExec, setNonBlocking } from "./descriptor.ts";
-import { ERRNO, systemError } from "./errno.ts";
+import { ERRNO, REPORTED_ONCE, systemError } from "./errno.ts";
 import { errno, libc, linux } from "./libc.ts";
 import { interfaceIndex, isLiteral, SocketAddress } from "./socket_address.ts";
 import {
@@ -38,22 +38,13 @@ const value = new Int32Array(1);
 const valueLength = new Uint32Array(1);
 
 /**
- * Errors that the kernel tells once, after which it reports something else or
- * nothing, and "not now", for which the next readiness makes up.
+ * Errors that count at once: what the kernel tells once only, and "not now", for
+ * which the next readiness makes up.
  */
 const CERTAIN_AT_ONCE: ReadonlySet<number | undefined> = new Set([
   EAGAIN,
   EINPROGRESS,
-  ERRNO.ECONNABORTED,
-  ERRNO.ECONNREFUSED,
-  ERRNO.ECONNRESET,
-  ERRNO.EHOSTUNREACH,
-  ERRNO.EMSGSIZE,
-  ERRNO.ENETDOWN,
-  ERRNO.ENETUNREACH,
-  ERRNO.EPIPE,
-  ERRNO.EPROTO,
-  ERRNO.ETIMEDOUT,
+  ...REPORTED_ONCE,
 ]);
 
 /**
