@@ -22,6 +22,7 @@ import {
   WORD,
 } from "../ffi/poll_loop.ts";
 import { isThreadGone } from "../ffi/thread.ts";
+import { setTimeout } from "./host_timers.ts";
 import { monotonic } from "./monotonic.ts";
 
 /**
@@ -29,6 +30,9 @@ import { monotonic } from "./monotonic.ts";
  * whether there still is a worker, every so many milliseconds.
  */
 const LOOK = 1000;
+
+/** How long a thread that was woken is given to go, in milliseconds. */
+const PAUSE = 20;
 
 const NO_HOLDS: readonly PackedHold[] = [];
 
@@ -94,11 +98,13 @@ export class HandOver {
   readonly #patience: number;
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #exited: Promise<void>;
+  #exited: Promise<void>;
   #table: Int32Array;
   #report: Report = "message";
   #holds = NO_HOLDS;
   #over = false;
+  /** Whether it was lost while it may have been inside `poll()`. */
+  #leftInside = false;
 
   /**
    * Starts a worker. It does not keep the process alive until {@linkcode ref}
@@ -195,9 +201,9 @@ export class HandOver {
     control[WORD.TIMEOUT] = timeout;
     control[WORD.SEQUENCE]!++;
     // PARKED or REPORTED, unless the worker has failed, whose message is under
-    // way then: that stays.
+    // way then, or was lost: that stays.
     const before = Atomics.load(control, WORD.STATE);
-    if (before === STATE.FAILED) return true;
+    if (before === STATE.FAILED || before === STATE.ENDING) return true;
     control[WORD.HOLDS] = 0;
     Atomics.compareExchange(control, WORD.STATE, before, STATE.ARMED);
     Atomics.notify(control, WORD.STATE);
@@ -340,7 +346,10 @@ export class HandOver {
    * @returns Settles when the thread is gone.
    */
   end(wake: () => void): Promise<void> {
-    if (!this.#over) {
+    if (this.#leftInside) {
+      this.#leftInside = false;
+      this.#exited = this.#driveOut(wake, this.#exited);
+    } else if (!this.#over) {
       // The next run may take the wake-up away, so it is waited for.
       this.withdraw(wake);
       this.settle();
@@ -362,6 +371,27 @@ export class HandOver {
     while (this.isPosting) {
       await Atomics.waitAsync(control, WORD.POSTING, 1).value;
     }
+  }
+
+  /**
+   * Gets the thread of a worker that was lost out of its `poll()`: ended from
+   * outside, it counts as gone, but stays in there until something happens.
+   */
+  async #driveOut(wake: () => void, exited: Promise<void>): Promise<void> {
+    const thread = Atomics.load(this.#control, WORD.THREAD);
+    const deadline = monotonic() + this.#patience;
+    try {
+      for (;;) {
+        wake();
+        if (thread === 0) break; // Where it can't be seen whether it is gone.
+        await pause(PAUSE);
+        if (isThreadGone(thread) || monotonic() >= deadline) break;
+        // Another worker was quicker, perhaps, and took the wake-up away.
+      }
+    } catch {
+      // What it waits for is broken, which may be why it was lost.
+    }
+    await exited;
   }
 
   /** Gets the worker out of its `poll()`. Returns whether it is. */
@@ -451,6 +481,8 @@ export class HandOver {
 
   #failed(error: Error): void {
     if (this.#over) return;
+    const state = Atomics.load(this.#control, WORD.STATE);
+    this.#leftInside = state === STATE.ARMED || state === STATE.POLLING;
     this.#leave();
     // Nobody else knows of it any more, and the toolkit may be taken down.
     this.settle();
@@ -458,6 +490,11 @@ export class HandOver {
     void this.#worker.terminate();
     this.#listener.failed(error);
   }
+}
+
+/** Unlike a wait for a word of memory, this keeps the process alive. */
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms));
 }
 
 /** Starts the thread of a worker. */

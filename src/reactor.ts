@@ -1886,8 +1886,6 @@ export class Reactor implements AsyncDisposable {
     this.#loop = undefined;
     ended.then(() => {
       if (this.#ending === ended) this.#ending = undefined;
-      // Before the worker is gone it may be inside poll() on the set, and only a
-      // wake-up through the set gets it out.
       if (this.#wasStopped && this.#loop === undefined) {
         // After a crash in the middle of the shutdown: it cannot go on with them.
         this.#descriptors.endObjects(() =>
@@ -1930,6 +1928,7 @@ export class Reactor implements AsyncDisposable {
       this.#finished.resolve();
     }
     await this.finished.catch(() => {});
+    await this.#ending; // That of a run that crashed right before.
     this.#wasStopped = true;
     this.#queue.length = 0;
     // Those of a reactor that never ran, or crashed: nobody has told them yet.
@@ -1953,8 +1952,12 @@ export class Reactor implements AsyncDisposable {
   #closeSet(): void {
     this.#over = true;
     this.#descriptors.endTurn();
-    this.#set?.close();
+    const set = this.#set;
     this.#set = undefined;
+    // Before the worker is gone it may be inside poll() on the set, and only a
+    // wake-up through the set gets it out.
+    if (this.#ending === undefined) set?.close();
+    else void this.#ending.then(() => set?.close());
   }
 
   #listenForSignals(): void {

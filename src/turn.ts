@@ -611,8 +611,9 @@ export class TurnLoop {
   }
 
   /**
-   * Gives up a worker that is inside a call of Deno's, waiting for this thread,
-   * which is about to be blocked. It ends when that is over.
+   * Gives up a worker that has failed; or one that is inside a call of Deno's,
+   * waiting for this thread, which is about to be blocked, and which ends when
+   * that is over.
    */
   #retireWorker(): void {
     this.#retired.push(this.#handOver!.end(this.#wakeSet));
@@ -629,7 +630,7 @@ export class TurnLoop {
     this.#withdraw();
     this.#leaving = true;
     // One more round of the loop lets the worker out.
-    if (this.#handOver!.isPosting) event.preventDefault();
+    if (this.#handOver?.isPosting) event.preventDefault();
     // Somebody else may have found something to do for the program.
     Deno.unrefTimer(setTimeout(() => {
       this.#leaving = false;
@@ -862,6 +863,8 @@ export class TurnLoop {
     if (!this.#proven) return this.#rounds.failed(error);
     this.#proven = false;
     this.#rounds.report(error, "worker");
+    if (this.#ended()) return; // Whoever was told has seen to that.
+    this.#retireWorker();
     try {
       this.#startWorker();
     } catch (error) {

@@ -1,16 +1,25 @@
 // A thousand beginnings and ends, and what is left of them: no descriptor and
 // no thread (contract 172).
 
-import { assertLessOrEqual } from "@std/assert";
+import { assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { BlockingQueue } from "../src/blocking_queue.ts";
+import { ReactorFailed } from "../src/errors.ts";
 import { Reactor } from "../src/reactor.ts";
 import { threadSafeWaker } from "../src/thread_safe_waker.ts";
-import { type Backend, BACKENDS, PATIENCE } from "./descriptors.ts";
+import {
+  type Backend,
+  BACKENDS,
+  onLinux,
+  PATIENCE,
+  until,
+} from "./descriptors.ts";
 import { hasEnded, underCoverage } from "./hosts.ts";
 import { assertNothingLeft, countAtRest, countThreads } from "./leftovers.ts";
 import { Pipe } from "./pipe.ts";
+import { pollingThread, pollingThreads } from "./polling_threads.ts";
 import { ToolkitInC } from "./toolkit_in_c.ts";
+import { untilStarted, withWorkers } from "./workers.ts";
 
 /**
  * How often each of the eleven ways that need a worker is gone, on each backend:
@@ -201,4 +210,88 @@ for (const backend of BACKENDS) {
     assertLessOrEqual(threads, before.threads);
     await assertNothingLeft(before);
   });
+}
+
+/** What a program does when it is told that its reactor's worker is gone. */
+const ANSWERS: Record<string, (reactor: Reactor) => void> = {
+  "nothing is done": () => {},
+  "stop() is called": (reactor) => reactor.stop(),
+  "crash() is called": (reactor) => reactor.crash(),
+  "close() is called": (reactor) => void reactor.close(),
+};
+
+/**
+ * Declares a test on each backend that ends a reactor's workers while they poll:
+ * such a thread counts as gone, but is in `poll()` until that returns.
+ */
+function testEnded(
+  name: string,
+  answer: (reactor: Reactor) => void,
+  fn: (
+    reactor: Reactor,
+    workers: readonly import("node:worker_threads").Worker[],
+    told: string[],
+  ) => Promise<void>,
+): void {
+  for (const backend of BACKENDS) {
+    Deno.test({
+      name: `${name} (contract 18, 172) [${backend}]`,
+      ignore: !onLinux,
+      fn: async () => {
+        const before = await countAtRest();
+        const told: string[] = [];
+        const reactor = new Reactor({
+          backend,
+          onError: (_, where) => {
+            told.push(where);
+            if (where === "worker") answer(reactor);
+          },
+        });
+        await withWorkers(async (workers) => {
+          reactor.interleave();
+          reactor.callLater(300_000, () => {}); // It keeps the process alive.
+          await fn(reactor, workers, told);
+        });
+        await assertNothingLeft(before);
+      },
+    });
+  }
+}
+
+for (const [what, answer] of Object.entries(ANSWERS)) {
+  testEnded(
+    `a worker that is ended from outside while it polls leaves no thread when ${what}`,
+    answer,
+    async (reactor, workers, told) => {
+      const first = await endWhilePolling(workers, 0);
+      await until(() => told.length > 0);
+      // While the reactor goes on, too.
+      await until(() => !pollingThreads().includes(first));
+      await reactor.close();
+      assertEquals(told, ["worker"]);
+    },
+  );
+}
+
+testEnded(
+  "a reactor that fails leaves none of its workers' threads",
+  () => {},
+  async (reactor, workers, told) => {
+    await endWhilePolling(workers, 0);
+    await untilStarted(workers, 2);
+    await workers[1]!.terminate(); // Before it has proved itself.
+    await assertRejects(() => reactor.finished, ReactorFailed);
+    assertEquals(told, ["worker", "reactor"]);
+  },
+);
+
+/** Ends a worker's thread from outside, and tells which that was. */
+async function endWhilePolling(
+  workers: readonly import("node:worker_threads").Worker[],
+  index: number,
+): Promise<number> {
+  await untilStarted(workers, index + 1);
+  const thread = await pollingThread();
+  await workers[index]!.terminate();
+  return thread;
 }

@@ -36,6 +36,7 @@ const FAULTS = "faults_test.ts";
 const WORKER_FAULTS = "faults/worker_test.ts";
 const MODEL = "model_test.ts";
 const INTERLEAVE = "interleave_test.ts";
+const LEAKS = "leaks_test.ts";
 const NEVER_SILENT = "never_silent_test.ts";
 const READERS_WRITERS = "readers_writers_test.ts";
 const BELL = "threads/bell_test.ts";
@@ -366,11 +367,36 @@ export const MUTATIONS: readonly Mutation[] = [
     without: "closing the set",
     edits: [{
       file: "src/reactor.ts",
-      search: "this.#set?.close();",
+      search: `if (this.#ending === undefined) set?.close();
+    else void this.#ending.then(() => set?.close());`,
       replacement: "",
     }],
     test: NEVER_SILENT,
     filter: "a reactor that has ended has closed what it opened",
+  },
+  {
+    contract: 172,
+    without: "waking a worker that is ended from outside",
+    edits: [{
+      file: "src/hand_over.ts",
+      search:
+        "this.#leftInside = state === STATE.ARMED || state === STATE.POLLING;",
+      replacement: "",
+    }],
+    test: LEAKS,
+    filter: "outside while it polls leaves no thread when nothing is done",
+  },
+  {
+    contract: 172,
+    without: "the look whether who was told of a lost worker has ended the run",
+    edits: [{
+      file: "src/turn.ts",
+      search:
+        "if (this.#ended()) return; // Whoever was told has seen to that.",
+      replacement: "",
+    }],
+    test: LEAKS,
+    filter: "outside while it polls leaves no thread when crash() is called",
   },
   {
     contract: 174,

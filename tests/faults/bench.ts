@@ -127,6 +127,7 @@ export class FaultBench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.libc.heal();
+    this.#workers?.release();
     this.#others?.[Symbol.dispose]();
     for (const pipe of this.#pipes) pipe[Symbol.dispose]();
     await deadline(this.reactor.close(), PATIENCE);

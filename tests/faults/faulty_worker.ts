@@ -41,7 +41,7 @@ export type Way =
   | "throw"
   /** Its thread ends by itself. */
   | "exit"
-  /** It never goes on. */
+  /** It goes on when the test is over. */
   | "hang"
   /** It goes on later. */
   | "late"
@@ -69,7 +69,10 @@ interface SharedPlan {
   readonly step: Step;
   readonly way: Way;
   readonly ms: number;
-  /** How often it goes well yet, how often wrong then, how often it did. */
+  /**
+   * How often it goes well yet, how often wrong then, how often it did; and 1
+   * when the test is over.
+   */
   readonly words: Int32Array;
 }
 
@@ -91,8 +94,8 @@ export class FaultyWorkers {
 
   constructor(plan: Plan, options: FaultyWorkersOptions = {}) {
     const { step, way, skip = 0, times = 1, ms = 50 } = plan;
-    const words = new Int32Array(new SharedArrayBuffer(12));
-    words.set([skip, times, 0]);
+    const words = new Int32Array(new SharedArrayBuffer(16));
+    words.set([skip, times, 0, 0]);
     this.#plan = { step, way, ms, words };
     this.#patience = options.patience ?? [];
   }
@@ -100,6 +103,12 @@ export class FaultyWorkers {
   /** How often it has gone wrong. */
   get struck(): number {
     return Atomics.load(this.#plan.words, 2);
+  }
+
+  /** Lets those go on that hang: a thread that did not would be left. */
+  release(): void {
+    Atomics.store(this.#plan.words, 3, 1);
+    Atomics.notify(this.#plan.words, 3);
   }
 
   /** Starts the next one: the seam of a reactor. */
@@ -144,8 +153,7 @@ export class FaultyWorkers {
  */
 function disturb(data: WorkerData, threads: Threads, plan: SharedPlan) {
   const { step, way, ms, words } = plan;
-  const [SKIP, LEFT, STRUCK] = [0, 1, 2];
-  const never = new Int32Array(new SharedArrayBuffer(4));
+  const [SKIP, LEFT, STRUCK, OVER] = [0, 1, 2, 3];
   /** Whether something goes wrong now. */
   const strikes = (here: Step) => {
     if (here !== step || Atomics.sub(words, SKIP, 1) > 0) return false;
@@ -157,8 +165,8 @@ function disturb(data: WorkerData, threads: Threads, plan: SharedPlan) {
   const suffer = () => {
     if (way === "throw") throw new TypeError("A fault");
     if (way === "exit") process.exit(3);
-    if (way === "hang") Atomics.wait(never, 0, 0);
-    if (way === "late") Atomics.wait(never, 0, 0, ms);
+    if (way === "hang") Atomics.wait(words, OVER, 0);
+    if (way === "late") Atomics.wait(words, OVER, 0, ms);
   };
   const reach = (here: Step) => {
     if (strikes(here)) suffer();
