@@ -810,7 +810,11 @@ testInHosts(
   async ({ reactor, run }) => {
     using pipe = new Pipe();
     let writes = 0;
-    reactor.addWriter(pipe.writer(() => writes++));
+    // One that writes nothing would be told to spin.
+    reactor.addWriter(pipe.writer(() => {
+      pipe.fill();
+      writes++;
+    }));
     const seen: string[] = [];
     reactor.callLater(3, () => {
       seen.push("timer");

@@ -33,6 +33,12 @@ export class SessionBus implements AsyncDisposable {
     return { DBUS_SESSION_BUS_ADDRESS: this.address };
   }
 
+  /** From now on it takes nothing, until it is disposed of. */
+  pause(): Disposable {
+    this.#daemon.kill("SIGSTOP");
+    return { [Symbol.dispose]: () => this.#daemon.kill("SIGCONT") };
+  }
+
   /** Ends it before its time. */
   async kill(): Promise<void> {
     this.#daemon.kill("SIGKILL");
