@@ -201,7 +201,7 @@ export class HandOver {
     control[WORD.TIMEOUT] = timeout;
     control[WORD.SEQUENCE]!++;
     // PARKED or REPORTED, unless the worker has failed, whose message is under
-    // way then, or was lost: that stays.
+    // way then, or was lost, and would poll again: that stays.
     const before = Atomics.load(control, WORD.STATE);
     if (before === STATE.FAILED || before === STATE.ENDING) return true;
     control[WORD.HOLDS] = 0;

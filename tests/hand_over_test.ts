@@ -12,6 +12,7 @@ import {
 } from "@std/assert";
 import { deadline } from "@std/async";
 import { POLL } from "../ffi/constants.ts";
+import { STATE, WORD } from "../ffi/poll_loop.ts";
 import { HandOver } from "../src/hand_over.ts";
 import { PATIENCE } from "./descriptors.ts";
 import { Pipe } from "./pipe.ts";
@@ -318,6 +319,28 @@ Deno.test("HandOver tells once of a worker whose thread goes", () =>
     await letMessagesArrive();
     assertEquals(bench.reports, []);
   }));
+
+Deno.test("HandOver.arm() leaves a worker alone that was lost, which would poll again", async () => {
+  const { Worker } = process.getBuiltinModule("node:worker_threads");
+  using pipe = new Pipe();
+  const table = tableOf(pipe);
+  const lost = Promise.withResolvers<Error>();
+  let control!: Int32Array;
+  const handOver = new HandOver(table, {
+    reported: () => {},
+    failed: lost.resolve,
+  }, {
+    startWorker(data) {
+      control = data.control;
+      return new Worker("", { eval: true, env: {} }); // It ends by itself.
+    },
+  });
+  handOver.ref();
+  assertStringIncludes((await lost.promise).message, "ended by itself");
+  handOver.arm(table, 1, -1);
+  assertStrictEquals(control[WORD.STATE], STATE.ENDING);
+  await handOver.end(() => {});
+});
 
 Deno.test("HandOver tells of a worker that cannot start, also while this thread is blocked", async () => {
   const module = new URL("../src/hand_over.ts", import.meta.url);

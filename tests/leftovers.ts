@@ -8,27 +8,15 @@
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { delay } from "@std/async";
 import { isOpen } from "../ffi/descriptor.ts";
-import { libcPath } from "../ffi/libc.ts";
 import { Reactor } from "../src/reactor.ts";
-import { BACKENDS, PATIENCE } from "./descriptors.ts";
+import { BACKENDS, onLinux, PATIENCE } from "./descriptors.ts";
+import { ownThreads } from "./own_threads.ts";
 
 /**
  * Numbers are looked at up to here; each is the lowest that was free when it
  * was opened.
  */
 const HIGHEST = 4096;
-
-const onLinux = Deno.build.os === "linux";
-
-// Deno reads /proc/self only with every permission there is; the C library does
-// not ask.
-const directories = onLinux
-  ? Deno.dlopen(libcPath(), {
-    opendir: { parameters: ["buffer"], result: "pointer" },
-    readdir: { parameters: ["pointer"], result: "pointer" },
-    closedir: { parameters: ["pointer"], result: "i32" },
-  }).symbols
-  : undefined;
 
 if (!onLinux) {
   console.log("Left out: counting threads, which takes Linux's /proc");
@@ -51,13 +39,7 @@ export function count(): Count {
 
 /** Counts threads; 0 where that can't be done. */
 export function countThreads(): number {
-  if (directories === undefined) return 0;
-  const { opendir, readdir, closedir } = directories;
-  const directory = opendir(new TextEncoder().encode("/proc/self/task\0"));
-  let entries = 0;
-  while (readdir(directory) !== null) entries++;
-  closedir(directory);
-  return entries - 2; // "." and ".."
+  return onLinux ? ownThreads().length : 0;
 }
 
 /**

@@ -399,6 +399,17 @@ export const MUTATIONS: readonly Mutation[] = [
     filter: "outside while it polls leaves no thread when crash() is called",
   },
   {
+    contract: 172,
+    without: "the wait for the end of a run that crashed right before close()",
+    edits: [{
+      file: "src/reactor.ts",
+      search: "await this.#ending; // That of a run that crashed right before.",
+      replacement: "",
+    }],
+    test: LEAKS,
+    filter: "outside while it polls leaves no thread when crash() is called",
+  },
+  {
     contract: 174,
     without: "the end of a loop whose reactor crashed",
     edits: [{

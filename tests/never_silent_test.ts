@@ -33,7 +33,7 @@ import {
   until,
 } from "./descriptors.ts";
 import { FaultyLibc } from "./faults/faulty_libc.ts";
-import { pollingThread, pollingThreads } from "./polling_threads.ts";
+import { pollingThread, pollingThreads } from "./own_threads.ts";
 import { untilStarted, withWorkers } from "./workers.ts";
 
 const { BadResource } = Deno.errors;
@@ -43,7 +43,6 @@ const { BadResource } = Deno.errors;
 const { symbols: foreign } = Deno.dlopen(libcPath(), {
   close: { parameters: ["i32"], result: "i32" },
   dup2: { parameters: ["i32", "i32"], result: "i32" },
-  syscall: { parameters: ["i32", "i32", "buffer", "i32"], result: "i32" },
 });
 
 /** Closes a descriptor without a word to anybody. */
@@ -631,6 +630,8 @@ testBackends(
     const probe = new Probe(here);
     reactor.addReader(probe);
     await park(bench);
+    // A worker that is on its way there would poll without the number.
+    if (onLinux) await pollingThread();
     reactor.removeReader(probe);
     bench.closeFd(here);
     // This thread blocks, so the worker lets go by itself.

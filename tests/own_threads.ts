@@ -1,9 +1,10 @@
 /**
- * Threads that sleep in `poll()`, as the system sees them. Linux only.
+ * The threads of this process, as the system sees them. Linux only.
  *
  * @module
  */
 
+import { cString } from "../ffi/arguments.ts";
 import { libc, libcPath } from "../ffi/libc.ts";
 import { receive, until } from "./descriptors.ts";
 
@@ -17,21 +18,10 @@ const { symbols: { syscall } } = Deno.dlopen(libcPath(), {
   syscall: { parameters: ["i32", "i32", "buffer", "i32"], result: "i32" },
 });
 
-/** The thread of this process that sleeps in `poll()`: the reactor's worker. */
-export async function pollingThread(): Promise<number> {
-  await until(() => pollingThreads().length === 1);
-  return pollingThreads()[0]!;
-}
-
-/** The threads of this process that sleep in `poll()`. */
-export function pollingThreads(): number[] {
-  return entriesOf("/proc/self/task")
-    .filter((tid) => systemCallOf(tid) === `${SYS_POLL}`).map(Number);
-}
-
-/** The names in a directory. Deno lets nobody look there who may not do everything. */
-function entriesOf(path: string): string[] {
-  const fd = libc().open(cString(path), 0, 0);
+/** The numbers of all threads. */
+export function ownThreads(): number[] {
+  // Deno lets nobody look there who may not do everything; the C library does.
+  const fd = open("/proc/self/task");
   const buffer = new Uint8Array(65536);
   const length = syscall(SYS_GETDENTS64, fd, buffer, buffer.length);
   libc().close(fd);
@@ -43,18 +33,29 @@ function entriesOf(path: string): string[] {
     const end = buffer.indexOf(0, at + 19);
     names.push(new TextDecoder().decode(buffer.subarray(at + 19, end)));
   }
-  return names.filter((name) => !name.startsWith("."));
+  return names.filter((name) => !name.startsWith(".")).map(Number);
+}
+
+/** The threads that sleep in `poll()`. */
+export function pollingThreads(): number[] {
+  return ownThreads().filter((id) => systemCallOf(id) === SYS_POLL);
+}
+
+/** The only thread that sleeps in `poll()`: the reactor's worker. */
+export async function pollingThread(): Promise<number> {
+  await until(() => pollingThreads().length === 1);
+  return pollingThreads()[0]!;
 }
 
 /** The number of the system call that a thread is in; proc_pid_syscall(5). */
-function systemCallOf(tid: string): string | undefined {
-  const fd = libc().open(cString(`/proc/self/task/${tid}/syscall`), 0, 0);
-  if (fd < 0) return undefined;
+function systemCallOf(id: number): number | undefined {
+  const fd = open(`/proc/self/task/${id}/syscall`);
+  if (fd < 0) return undefined; // It is gone.
   const text = receive(fd);
   libc().close(fd);
-  return text?.split(" ")[0];
+  return text === null ? undefined : parseInt(text); // NaN for "running".
 }
 
-function cString(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text + "\0");
+function open(path: string): number {
+  return libc().open(cString(path, "look at the threads", "path"), 0, 0);
 }
